@@ -1,0 +1,104 @@
+/**
+ * Many concurrent calls, few batches: group commit for anything that takes a list.
+ *
+ *   call ─┐                 ┌─ run([a, b, c])   one batch under way,
+ *   call ─┼─▶ waiting ──────┤
+ *   call ─┘                 └─ what arrives meanwhile goes into the next
+ *
+ * Promises: every call settles exactly once, with the result of its own item or with the error of its batch; items
+ * reach `run` in the order of the calls. Costs: one promise per call, one turn of the event loop before the first batch
+ * leaves (so calls of the same turn travel together), no timer.
+ */
+import { MillraceError } from './errors.ts';
+
+export interface BatcherOptions<I, O> {
+  /** Does the work; resolves to one result per item, in order. */
+  run(items: I[]): Promise<readonly O[]>;
+  /** Most items in one batch. Minimum 1. Default 1000. */
+  maxItems?: number;
+  /** Most batches under way at once. Minimum 1. Default 1; with 2, results may arrive out of order between batches. */
+  maxInFlight?: number;
+}
+
+interface Call<I, O> {
+  item: I;
+  resolve(result: O): void;
+  reject(error: unknown): void;
+}
+
+export class Batcher<I, O> {
+  readonly #run: (items: I[]) => Promise<readonly O[]>;
+  readonly #maxItems: number;
+  readonly #maxInFlight: number;
+  #waiting: Call<I, O>[] = [];
+  #inFlight = 0;
+  #scheduled = false;
+  #closed = false;
+  #idle: (() => void)[] = [];
+
+  constructor(options: BatcherOptions<I, O>) {
+    this.#run = options.run;
+    this.#maxItems = options.maxItems ?? 1000;
+    this.#maxInFlight = options.maxInFlight ?? 1;
+  }
+
+  /** Items that wait for a batch to leave. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Puts one item into the next batch. Rejects with STOPPED after `close`. */
+  add(item: I): Promise<O> {
+    if (this.#closed) return Promise.reject(new MillraceError('STOPPED', { what: 'the batcher' }));
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  drain(): Promise<void> {
+    if (this.#inFlight === 0 && this.#waiting.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Refuses new items, then drains. */
+  close(): Promise<void> {
+    this.#closed = true;
+    return this.drain();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#inFlight >= this.#maxInFlight) return;
+    this.#scheduled = true;
+    // setImmediate and not a microtask: every socket that became readable in this turn gets its item in.
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    while (this.#waiting.length > 0 && this.#inFlight < this.#maxInFlight) {
+      const calls = this.#waiting.length <= this.#maxItems ? this.#waiting : this.#waiting.slice(0, this.#maxItems);
+      this.#waiting = calls === this.#waiting ? [] : this.#waiting.slice(this.#maxItems);
+      this.#inFlight++;
+      void this.#send(calls);
+    }
+  }
+
+  async #send(calls: Call<I, O>[]): Promise<void> {
+    try {
+      const results = await this.#run(calls.map((call) => call.item));
+      for (let i = 0; i < calls.length; i++) calls[i]?.resolve(results[i] as O);
+    } catch (error) {
+      for (const call of calls) call.reject(error);
+    }
+    this.#inFlight--;
+    // What gathered while this batch was under way leaves now: it has waited long enough.
+    this.#flush();
+    if (this.#inFlight === 0 && this.#waiting.length === 0) {
+      for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * The catalogue of everything Millrace can complain about.
+ *
+ * One class, one stable `code` per cause, typed `fields`, and the underlying error as `cause`. Codes are API: they are
+ * never renamed and never change their meaning. `docs/errors.md` has a paragraph for each.
+ *
+ * The brand is a registered symbol, so `instanceof MillraceError` also holds across two copies of the package.
+ */
+
+const brand = Symbol.for('millrace.error');
+
+/** Shows a value and its type, shortened, for "expected …, got …" messages. */
+export function show(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'object' || typeof value === 'function') {
+    return Array.isArray(value) ? `an array of ${value.length}` : `a ${value.constructor?.name ?? 'object'}`;
+  }
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  return `${text.length > 80 ? `${text.slice(0, 77)}…` : text} (${typeof value})`;
+}
+
+/** code → the sentence made of its fields. Grouped by the room that throws it. */
+const catalogue = {
+  // any room
+  OPTION_INVALID: (f: { option: string; expected: string; got: unknown }) =>
+    `\`${f.option}\` should be ${f.expected}, got ${show(f.got)}`,
+  OPTION_UNKNOWN: (f: { option: string; suggestion?: string | undefined }) =>
+    `\`${f.option}\` is not an option${f.suggestion ? `; did you mean \`${f.suggestion}\`?` : ''}`,
+  PEER_MISSING: (f: { package: string; purpose: string }) =>
+    `${f.purpose} needs the package \`${f.package}\`; install it with: npm install ${f.package}`,
+  NOT_RUNNING: (f: { what: string; state: string }) => `${f.what} is not running (it is ${f.state})`,
+  STOPPED: (f: { what: string }) => `${f.what} was stopped`,
+
+  // pool
+  CHANNEL_CLOSED: (_: Record<never, never>) => 'the channel is closed',
+  POOL_FULL: (f: { size: number }) => `the pool's queue is full (${f.size} waiting)`,
+
+  // job
+  JOB_UNKNOWN: (f: { name: string; known: readonly string[] }) =>
+    `no job named "${f.name}" is registered here (known: ${f.known.length > 0 ? f.known.join(', ') : 'none'})`,
+  JOB_DUPLICATE: (f: { name: string }) => `a job named "${f.name}" is already registered`,
+  JOB_TIMEOUT: (f: { name: string; timeout: number }) => `job "${f.name}" ran longer than its timeout of ${f.timeout} ms`,
+  JOB_DISCARDED: (f: { reason: string }) => f.reason,
+  PAYLOAD_INVALID: (f: { name: string; issues: readonly string[] }) =>
+    `the payload does not fit job "${f.name}": ${f.issues.join('; ')}`,
+  PAYLOAD_NOT_JSON: (f: { name: string; got: unknown }) =>
+    `the payload of job "${f.name}" cannot be written as JSON: got ${show(f.got)}`,
+
+  // backend
+  BACKEND_UNKNOWN: (f: { url: string }) => `no backend for "${f.url}"; expected memory: or sqlite:PATH`,
+  BACKEND_UNAVAILABLE: (f: { backend: string; reason: string }) => `the ${f.backend} backend is away: ${f.reason}`,
+  BACKEND_CLOSED: (f: { backend: string }) => `the ${f.backend} backend is closed`,
+  BACKEND_READ_ONLY: (f: { path: string }) => `${f.path} cannot be written; nothing was stored`,
+  BACKEND_DISK_FULL: (f: { path: string }) => `no space is left for ${f.path}; nothing of this call was stored`,
+  SCHEMA_TOO_NEW: (f: { path: string; found: number; known: number }) =>
+    `${f.path} has schema ${f.found}, this program knows up to ${f.known}; it was not touched. Upgrade millrace`,
+  NOT_A_DATABASE: (f: { path: string; reason: string }) => `${f.path} is not a Millrace database: ${f.reason}`,
+  QUEUE_FULL: (f: { queue: string; waiting: number; limit: number }) =>
+    `queue "${f.queue}" is full (${f.waiting} waiting, limit ${f.limit}); nothing of this call was stored`,
+  IDEMPOTENCY_MISMATCH: (f: { key: string }) =>
+    `the idempotency key ${show(f.key)} was used before with other content; nothing was stored`,
+
+  // sink
+  SINK_UNKNOWN: (f: { url: string }) => `no sink for "${f.url}"; expected file:DIR or s3://BUCKET/PREFIX`,
+  SINK_KEY_INVALID: (f: { key: string; reason: string }) => `the object key ${show(f.key)} ${f.reason}`,
+  SINK_REFUSED: (f: { key: string; status: number; reason: string }) =>
+    `the store refused ${f.key} for good: ${f.status} ${f.reason}`,
+  SINK_AWAY: (f: { reason: string; retryAfter?: number | undefined }) => `the store cannot take objects now: ${f.reason}`,
+  CREDENTIALS_MISSING: (f: { tried: readonly string[] }) => `no AWS credentials found (tried: ${f.tried.join(', ')})`,
+
+  // http
+  REQUEST_INVALID: (f: { status: number; detail: string }) => f.detail,
+} as const;
+
+/** Every stable error code, without the `MILLRACE_` prefix it carries on the error. */
+export type ErrorCode = keyof typeof catalogue;
+
+/** The fields that errors of code `C` carry. */
+export type ErrorFields<C extends ErrorCode> = Parameters<(typeof catalogue)[C]>[0];
+
+/** The one error class. Branch on `code`, read `fields`, log `message`. */
+export class MillraceError<C extends ErrorCode = ErrorCode> extends Error {
+  override readonly name = 'MillraceError';
+  readonly code: `MILLRACE_${C}`;
+  readonly fields: ErrorFields<C>;
+
+  constructor(code: C, fields: ErrorFields<C>, options?: ErrorOptions) {
+    super((catalogue[code] as (f: ErrorFields<C>) => string)(fields), options);
+    this.code = `MILLRACE_${code}`;
+    this.fields = fields;
+    Object.defineProperty(this, brand, { value: true });
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && brand in value;
+  }
+}
+
+/** True when `error` is a MillraceError of the given code; narrows its fields. */
+export function isError<C extends ErrorCode>(error: unknown, code: C): error is MillraceError<C> {
+  return error instanceof MillraceError && error.code === `MILLRACE_${code}`;
+}
+
+/** Whatever was thrown, as an Error. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(typeof thrown === 'string' ? thrown : show(thrown));
+}
+
+/** Every code, for the docs and the tests that keep them complete. */
+export const errorCodes = Object.keys(catalogue) as readonly ErrorCode[];
