@@ -39,7 +39,8 @@ const catalogue = {
   JOB_UNKNOWN: (f: { name: string; known: readonly string[] }) =>
     `no job named "${f.name}" is registered here (known: ${f.known.length > 0 ? f.known.join(', ') : 'none'})`,
   JOB_DUPLICATE: (f: { name: string }) => `a job named "${f.name}" is already registered`,
-  JOB_TIMEOUT: (f: { name: string; timeout: number }) => `job "${f.name}" ran longer than its timeout of ${f.timeout} ms`,
+  JOB_TIMEOUT: (f: { name: string; timeout: number }) =>
+    `job "${f.name}" ran longer than its timeout of ${f.timeout} ms`,
   JOB_DISCARDED: (f: { reason: string }) => f.reason,
   PAYLOAD_INVALID: (f: { name: string; issues: readonly string[] }) =>
     `the payload does not fit job "${f.name}": ${f.issues.join('; ')}`,
@@ -65,7 +66,8 @@ const catalogue = {
   SINK_KEY_INVALID: (f: { key: string; reason: string }) => `the object key ${show(f.key)} ${f.reason}`,
   SINK_REFUSED: (f: { key: string; status: number; reason: string }) =>
     `the store refused ${f.key} for good: ${f.status} ${f.reason}`,
-  SINK_AWAY: (f: { reason: string; retryAfter?: number | undefined }) => `the store cannot take objects now: ${f.reason}`,
+  SINK_AWAY: (f: { reason: string; retryAfter?: number | undefined }) =>
+    `the store cannot take objects now: ${f.reason}`,
   CREDENTIALS_MISSING: (f: { tried: readonly string[] }) => `no AWS credentials found (tried: ${f.tried.join(', ')})`,
 
   // http
