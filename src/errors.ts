@@ -42,6 +42,7 @@ const catalogue = {
   JOB_TIMEOUT: (f: { name: string; timeout: number }) =>
     `job "${f.name}" ran longer than its timeout of ${f.timeout} ms`,
   JOB_DISCARDED: (f: { reason: string }) => f.reason,
+  JOB_SNOOZED: (f: { delay: number }) => `the job asked to run again in ${f.delay} ms`,
   PAYLOAD_INVALID: (f: { name: string; issues: readonly string[] }) =>
     `the payload does not fit job "${f.name}": ${f.issues.join('; ')}`,
   PAYLOAD_NOT_JSON: (f: { name: string; got: unknown }) =>
@@ -101,6 +102,11 @@ export class MillraceError<C extends ErrorCode = ErrorCode> extends Error {
 /** True when `error` is a MillraceError of the given code; narrows its fields. */
 export function isError<C extends ErrorCode>(error: unknown, code: C): error is MillraceError<C> {
   return error instanceof MillraceError && error.code === `MILLRACE_${code}`;
+}
+
+/** Throws OPTION_INVALID unless `ok`. */
+export function assertOption(option: string, got: unknown, ok: boolean, expected: string): void {
+  if (!ok) throw new MillraceError('OPTION_INVALID', { option, expected, got });
 }
 
 /** Whatever was thrown, as an Error. */

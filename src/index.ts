@@ -1,0 +1,24 @@
+/** What users import. Nothing is defined here. */
+export type * from './backend/backend.ts';
+export { openBackend } from './backend/open.ts';
+export { Client, type ClientOptions, type EnqueueOptions } from './client/client.ts';
+export { type Clock, systemClock, VirtualClock } from './clock.ts';
+export { type ErrorCode, type ErrorFields, isError, MillraceError } from './errors.ts';
+export { type Backoff, exponential, fixed } from './job/backoff.ts';
+export { discard, snooze } from './job/control.ts';
+export {
+  type BatchHandler,
+  type BatchItem,
+  defineJob,
+  type ItemResult,
+  type JobContext,
+  type JobDefinition,
+  type JobOptions,
+  type PayloadOf,
+  type ResultOf,
+} from './job/job.ts';
+export type { StandardSchema } from './job/schema.ts';
+export type { Observer, ServerEvent } from './server/events.ts';
+export type { Queues } from './server/queues.ts';
+export { JobServer, type JobServerOptions } from './server/server.ts';
+export { type StopOnSignalsOptions, stopOnSignals } from './server/signals.ts';

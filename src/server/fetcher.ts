@@ -1,0 +1,118 @@
+/**
+ * Claims jobs, as many as there is room for and never more.
+ *
+ *            ┌──────────────────── room again ◀───────────────┐
+ *            ▼                                                 │
+ *   room? ──yes──▶ claim ──full hand──▶ deliver ──────────▶ room?
+ *     │no            │fewer than asked: deliver, then wait for
+ *     └─ wait        └─ a wake-up · the next job's time · the poll interval
+ *
+ * The backend's wake-up is what makes it fast; the poll is only the safety net for one that got lost. An idle fetcher
+ * costs one claim per poll interval.
+ */
+import type { Backend, ClaimedJob } from '../backend/backend.ts';
+import type { Clock, Timer } from '../clock.ts';
+import { toError } from '../errors.ts';
+import { exponential } from '../job/backoff.ts';
+import type { Observer } from './events.ts';
+
+export interface FetcherOptions {
+  readonly backend: Backend;
+  readonly server: string;
+  readonly queues: readonly string[];
+  /** The order of the queues for the next claim. */
+  readonly order: () => readonly string[];
+  /** How many jobs can be taken now. */
+  readonly room: () => number;
+  /** A claim for fewer than this waits until there is more room: many small claims cost more than a few. Minimum 1. */
+  readonly lowWater: number;
+  /** ms between claims when nothing wakes the fetcher. */
+  readonly pollInterval: number;
+  readonly deliver: (jobs: readonly ClaimedJob[]) => void;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly observe: Observer | undefined;
+}
+
+const retryAfter = exponential({ base: 100, max: 5_000 });
+
+export class Fetcher {
+  readonly #options: FetcherOptions;
+  #stopped = false;
+  /** Something may be available that the claim under way did not see. */
+  #woken = false;
+  #waitsFor: 'room' | 'work' | undefined;
+  #resume: () => void = () => undefined;
+  #stopListening: () => void = () => undefined;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: FetcherOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { backend, queues } = this.#options;
+    this.#stopListening = backend.wake(queues, () => this.wake());
+    this.#loop = this.#run();
+  }
+
+  /** Resolves when no claim is under way and none will follow. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#stopListening();
+    this.#resume();
+    await this.#loop;
+  }
+
+  /** Something may be available. */
+  wake(): void {
+    this.#woken = true;
+    if (this.#waitsFor === 'work') this.#resume();
+  }
+
+  /** There may be room again. */
+  roomFreed(): void {
+    if (this.#waitsFor === 'room' && this.#options.room() >= this.#options.lowWater) this.#resume();
+  }
+
+  async #run(): Promise<void> {
+    const { backend, server, order, room, lowWater, pollInterval, deliver, clock, random, observe } = this.#options;
+    let failures = 0;
+    while (!this.#stopped) {
+      const limit = room();
+      if (limit < lowWater) {
+        await this.#wait('room');
+        continue;
+      }
+      this.#woken = false;
+      try {
+        const { jobs, nextAt } = await backend.claim({ server, queues: order(), limit });
+        failures = 0;
+        observe?.({ type: 'claimed', count: jobs.length });
+        if (jobs.length > 0) deliver(jobs);
+        if (jobs.length === limit || this.#woken) continue;
+        const untilNext = nextAt === undefined ? pollInterval : Math.max(0, nextAt - clock.now());
+        await this.#wait('work', Math.min(pollInterval, untilNext));
+      } catch (error) {
+        const retryIn = retryAfter(++failures, random);
+        observe?.({ type: 'backend-error', error: toError(error), doing: 'claim', retryIn });
+        await this.#wait('work', retryIn);
+      }
+    }
+  }
+
+  #wait(what: 'room' | 'work', ms?: number): Promise<void> {
+    if (this.#stopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      let timer: Timer | undefined;
+      this.#waitsFor = what;
+      this.#resume = () => {
+        timer?.cancel();
+        this.#waitsFor = undefined;
+        this.#resume = () => undefined;
+        resolve();
+      };
+      if (ms !== undefined) timer = this.#options.clock.timer(ms, this.#resume);
+    });
+  }
+}
