@@ -12,7 +12,7 @@
 import { MillraceError } from './errors.ts';
 
 export interface BatcherOptions<I, O> {
-  /** Does the work; resolves to one result per item, in order. */
+  /** Does the work; resolves to the results in the order of the items. A result left out is `undefined`. */
   run(items: I[]): Promise<readonly O[]>;
   /** Most items in one batch. Minimum 1. Default 1000. */
   maxItems?: number;
@@ -38,8 +38,8 @@ export class Batcher<I, O> {
 
   constructor(options: BatcherOptions<I, O>) {
     this.#run = options.run;
-    this.#maxItems = options.maxItems ?? 1000;
-    this.#maxInFlight = options.maxInFlight ?? 1;
+    this.#maxItems = atLeastOne('maxItems', options.maxItems ?? 1000);
+    this.#maxInFlight = atLeastOne('maxInFlight', options.maxInFlight ?? 1);
   }
 
   /** Items that wait for a batch to leave. */
@@ -101,4 +101,9 @@ export class Batcher<I, O> {
       for (const resolve of this.#idle.splice(0)) resolve();
     }
   }
+}
+
+function atLeastOne(option: string, got: number): number {
+  if (Number.isInteger(got) && got >= 1) return got;
+  throw new MillraceError('OPTION_INVALID', { option, expected: 'an integer of 1 or more', got });
 }

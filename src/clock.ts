@@ -19,15 +19,19 @@ export interface Clock {
   timer(ms: number, fire: () => void, options?: { unref?: boolean }): Timer;
 }
 
-/** Longest delay that `setTimeout` honours; a longer one would fire at once. */
+/** Longest delay that `setTimeout` honours, about 25 days; a longer one would fire at once. */
 const MAX_DELAY = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   timer(ms, fire, options) {
-    const handle = setTimeout(fire, Math.min(Math.max(0, ms), MAX_DELAY));
-    if (options?.unref) handle.unref();
+    let handle: NodeJS.Timeout;
+    const arm = (left: number) => {
+      handle = left <= MAX_DELAY ? setTimeout(fire, Math.max(0, left)) : setTimeout(arm, MAX_DELAY, left - MAX_DELAY);
+      if (options?.unref) handle.unref();
+    };
+    arm(ms);
     return { cancel: () => clearTimeout(handle) };
   },
 };

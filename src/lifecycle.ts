@@ -34,7 +34,8 @@ export abstract class Service implements AsyncDisposable {
         await this.onStart();
         this.#state = 'running';
       } catch (error) {
-        await this.#release();
+        // What went wrong while cleaning up is a consequence; the caller needs the reason.
+        await this.#release().catch(() => undefined);
         throw error;
       }
     });
