@@ -1,0 +1,86 @@
+/**
+ * The job server of the goworker study, told again: worker classes are registered by name, a client enqueues with
+ * arguments, jobs run in ORDER, a class that nobody registered and a worker that panics stop nothing.
+ *
+ *   node examples/job-server.ts                     runs the story in about ten seconds; Ctrl-C ends it cleanly
+ *   node examples/job-server.ts sqlite:jobs.db      the same with durable jobs
+ *
+ * To run them in PARALLEL, change `mode`.
+ */
+import {
+  type Backend,
+  Client,
+  type Clock,
+  defineJob,
+  isError,
+  JobServer,
+  openBackend,
+  type ServerEvent,
+  stopOnSignals,
+  systemClock,
+} from '../src/index.ts';
+
+/** The story's jobs are tried once: what fails is told, not repeated. */
+const once = { maxAttempts: 1 };
+
+export function jobServer(options: { backend: Backend; clock: Clock; print: (line: string) => void }) {
+  const { backend, clock, print } = options;
+
+  const worker = (title: string) => (args: readonly string[]) => {
+    print(`......${title}() begin......`);
+    for (const arg of args) print(` args: ${arg}`);
+    print(`......${title}() end......`);
+  };
+  const mail = defineJob({ ...once, name: 'mail', run: worker('mail') });
+  const log = defineJob({ ...once, name: 'log', run: worker('sendLog') });
+  const exception = defineJob({
+    ...once,
+    name: 'exception',
+    run(_: readonly string[]) {
+      print('......panic() begin......');
+      throw new Error('test exception');
+    },
+  });
+  // A client may know a class that no server here has registered.
+  const unregistered = defineJob({ ...once, name: 'test_notfound', run: worker('never') });
+
+  const observe = (event: ServerEvent) => {
+    if (event.type === 'claimed' && event.count === 0) print('[JobServer] [poll] polling');
+    if (event.type !== 'failed') return;
+    if (isError(event.error, 'JOB_UNKNOWN')) print(`[JobServer] [poll] ${event.job.name} not found`);
+    else print(`[JobServer] [run] Panicking ${event.error.message}`);
+  };
+  const server = new JobServer({
+    backend,
+    clock,
+    observe,
+    jobs: [mail, log, exception],
+    mode: 'order',
+    pollInterval: 2_000,
+  });
+  const client = new Client({ backend, clock });
+
+  const pause = (ms: number) => new Promise<void>((resolve) => clock.timer(ms, resolve));
+  const story = async () => {
+    await pause(2_000);
+    await client.enqueue(mail, ['xcl_168@aliyun.com', 'sub', 'body']);
+    await client.enqueue(unregistered, ['aaaaaaaaaaaaaaaaaaa']);
+    await client.enqueue(log, ['x.log', 'c.log', 'l.log']);
+    await pause(1_000);
+    await client.enqueue(exception, ['try{}exception{}']);
+    await pause(5_000);
+    await client.enqueue(mail, ['xcl_168@aliyun.com2', 'sub2', 'body2']);
+    await client.close();
+  };
+  return { server, story };
+}
+
+if (import.meta.main) {
+  const backend = await openBackend(process.argv[2] ?? 'memory:');
+  const { server, story } = jobServer({ backend, clock: systemClock, print: console.log });
+  await server.start();
+  const ended = stopOnSignals([server], { onSignal: () => console.log('[JobServer] [poll] quit') });
+  await story();
+  await ended;
+  await backend.close();
+}

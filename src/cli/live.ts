@@ -1,0 +1,39 @@
+/** The one line that a terminal shows while `serve` runs, redrawn every second. */
+import type { Clock, Timer } from '../clock.ts';
+
+/** Totals since the start, and what waits now. */
+export interface Totals {
+  readonly accepted: number;
+  readonly waiting: number;
+  readonly uploaded: number;
+  readonly failed: number;
+}
+
+const EVERY = 1_000;
+
+/** Calls `write` with a line of rates every second until the returned function is called. */
+export function liveLine(clock: Clock, totals: () => Promise<Totals>, write: (text: string) => void): () => void {
+  let last: (Totals & { at: number }) | undefined;
+  let stopped = false;
+  let timer: Timer | undefined;
+  const draw = async () => {
+    const now = { ...(await totals()), at: clock.monotonic() };
+    if (stopped) return;
+    if (last) write(`\r\x1b[K${line(last, now)}`);
+    last = now;
+    timer = clock.timer(EVERY, () => void draw().catch(() => undefined));
+  };
+  void draw().catch(() => undefined);
+  return () => {
+    stopped = true;
+    timer?.cancel();
+    write('\r\x1b[K');
+  };
+}
+
+function line(last: Totals & { at: number }, now: Totals & { at: number }): string {
+  const seconds = Math.max(0.001, (now.at - last.at) / 1000);
+  const rate = (key: 'accepted' | 'uploaded') => Math.round((now[key] - last[key]) / seconds).toLocaleString('en');
+  const waiting = now.waiting.toLocaleString('en');
+  return `accepted ${rate('accepted')}/s · waiting ${waiting} · uploading ${rate('uploaded')}/s · failed ${now.failed.toLocaleString('en')}`;
+}

@@ -1,0 +1,29 @@
+/** `millrace status`: the queues and servers of a backend, as a table. */
+import { openBackend } from '../backend/open.ts';
+import { systemClock } from '../clock.ts';
+import { describeFlags, readFlags } from './flags.ts';
+import { backendFlag } from './serve-options.ts';
+
+const flags = { backend: backendFlag };
+
+export const help = `Usage: millrace status [OPTIONS]
+
+Shows how many jobs of each queue are in which state, and which servers are at work.
+
+${describeFlags(flags)}`;
+
+export async function run(args: readonly string[]): Promise<void> {
+  const options = readFlags(flags, args, process.env);
+  const backend = await openBackend(options.backend);
+  try {
+    const queues = await backend.counts();
+    console.table(Object.fromEntries(queues.map(({ queue, ...counts }) => [queue, counts])));
+    const now = systemClock.now();
+    for (const server of await backend.servers()) {
+      const age = Math.max(0, Math.round((now - server.beatAt) / 1000));
+      console.log(`${server.id}: ${server.running} running of ${server.concurrency}, last beat ${age} s ago`);
+    }
+  } finally {
+    await backend.close();
+  }
+}
