@@ -19,6 +19,12 @@ export function show(value: unknown): string {
   return `${text.length > 80 ? `${text.slice(0, 77)}…` : text} (${typeof value})`;
 }
 
+/**
+ * Why a store takes nothing now. `overload`: it asks for less, or is too slow to answer. `unreachable`: no answer
+ * arrives. `blocked`: somebody has to mend it (permission, missing bucket or folder, full disk, credentials).
+ */
+export type SinkTrouble = 'overload' | 'unreachable' | 'blocked';
+
 /** code → the sentence made of its fields. Grouped by the room that throws it. */
 const catalogue = {
   // any room
@@ -65,14 +71,13 @@ const catalogue = {
   // sink
   SINK_UNKNOWN: (f: { url: string }) => `no sink for "${f.url}"; expected file:DIR or s3://BUCKET/PREFIX`,
   SINK_KEY_INVALID: (f: { key: string; reason: string }) => `the object key ${show(f.key)} ${f.reason}`,
-  SINK_REFUSED: (f: { key: string; status: number; reason: string }) =>
-    `the store refused ${f.key} for good: ${f.status} ${f.reason}`,
-  SINK_AWAY: (f: { reason: string; retryAfter?: number | undefined }) =>
-    `the store cannot take objects now: ${f.reason}`,
+  SINK_REFUSED: (f: { key: string; reason: string }) => `the store refused ${f.key} for good: ${f.reason}`,
+  SINK_AWAY: (f: { trouble: SinkTrouble; reason: string; retryAfter?: number | undefined }) =>
+    `the store takes no objects now (${f.trouble}): ${f.reason}`,
   CREDENTIALS_MISSING: (f: { tried: readonly string[] }) => `no AWS credentials found (tried: ${f.tried.join(', ')})`,
 
   // http
-  REQUEST_INVALID: (f: { status: number; detail: string }) => f.detail,
+  REQUEST_INVALID: (f: { problem: string; detail: string }) => f.detail,
 } as const;
 
 /** Every stable error code, without the `MILLRACE_` prefix it carries on the error. */

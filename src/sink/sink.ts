@@ -24,8 +24,9 @@ export interface Sink extends AsyncDisposable {
   /**
    * Stores one object. Rejects with
    * SINK_REFUSED when the same request can never succeed (the job is discarded, with the error),
-   * SINK_AWAY when the store cannot take it now (throttled, 5xx, connection trouble, expired credentials; `retryAfter`
-   * in ms when the store said when), or the signal's reason.
+   * SINK_AWAY when the store cannot take it now (throttled, 5xx, connection trouble, no permission, no such bucket,
+   * full disk: all that somebody can mend; `retryAfter` in ms when the store said when), or the signal's reason.
+   * A sink in doubt says SINK_AWAY: waiting loses nothing.
    */
   put(object: SinkObject, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;

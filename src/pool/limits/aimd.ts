@@ -103,10 +103,9 @@ export class Aimd implements Limit {
 
   sample(sample: Sample): void {
     if (sample.outcome === 'ignored') return;
-    if (sample.outcome === 'overload') return this.#stepBack(sample.startedAt);
-    const pressure = this.#pressure(sample);
-    if (pressure > SHRINK_ABOVE) return this.#stepBack(sample.startedAt);
-    if (pressure < GROW_BELOW && sample.inFlight >= this.limit) this.#grow(sample);
+    const pressure = sample.outcome === 'overload' ? Number.POSITIVE_INFINITY : this.#pressure(sample);
+    if (pressure > SHRINK_ABOVE) this.#stepBack(sample.startedAt);
+    else if (pressure < GROW_BELOW && sample.inFlight >= this.limit) this.#grow(sample);
   }
 
   restart(): void {
