@@ -63,6 +63,8 @@ const catalogue = {
   SCHEMA_TOO_NEW: (f: { path: string; found: number; known: number }) =>
     `${f.path} has schema ${f.found}, this program knows up to ${f.known}; it was not touched. Upgrade millrace`,
   NOT_A_DATABASE: (f: { path: string; reason: string }) => `${f.path} is not a Millrace database: ${f.reason}`,
+  SERVER_UNKNOWN: (f: { server: string }) =>
+    `no server ${show(f.server)} is registered (it never beat, has left, or its lease ran out)`,
   QUEUE_FULL: (f: { queue: string; waiting: number; limit: number }) =>
     `queue "${f.queue}" is full (${f.waiting} waiting, limit ${f.limit}); nothing of this call was stored`,
   IDEMPOTENCY_MISMATCH: (f: { key: string }) =>
