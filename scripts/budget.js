@@ -113,10 +113,17 @@ function checkLockFile() {
 
 async function checkErrorDocs() {
   const { errorCodes } = await import('../src/errors.ts');
+  const { problemCodes } = await import('../src/http/problem.ts');
   const text = readFileSync(join(root, 'docs/errors.md'), 'utf8');
-  const explained = new Set(Array.from(text.matchAll(/^### MILLRACE_(\w+)$/gm), ([, code]) => code));
-  for (const code of errorCodes) {
-    if (!explained.delete(code)) report('docs/errors.md', `no paragraph for MILLRACE_${code}`);
-  }
-  for (const code of explained) report('docs/errors.md', `MILLRACE_${code} is not in src/errors.ts`);
+  compare(
+    errorCodes.map((code) => `MILLRACE_${code}`),
+    text.matchAll(/^### (MILLRACE_\w+)$/gm),
+  );
+  compare(problemCodes, text.matchAll(/^\| `([A-Z_]+)` \|/gm));
+}
+
+function compare(codes, explained) {
+  const left = new Set(Array.from(explained, ([, code]) => code));
+  for (const code of codes) if (!left.delete(code)) report('docs/errors.md', `says nothing about ${code}`);
+  for (const code of left) report('docs/errors.md', `explains ${code}, which there is not`);
 }
