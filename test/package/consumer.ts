@@ -1,0 +1,15 @@
+/** What a user writes on the first day. Checked and run against the packed package by run.js. */
+import { Client, defineJob, JobServer, openBackend } from 'millrace';
+
+const greeted = Promise.withResolvers<string>();
+const greet = defineJob({ name: 'greet', run: (to: { name: string }) => greeted.resolve(`hello ${to.name}`) });
+const backend = await openBackend('sqlite:jobs.db');
+const server = new JobServer({ backend, jobs: [greet] });
+await server.start();
+await new Client({ backend }).enqueue(greet, { name: 'world' });
+console.log(await greeted.promise);
+await server.stop();
+await backend.close();
+
+// @ts-expect-error: the payload's type comes along with the package
+export const wrong = () => new Client({ backend }).enqueue(greet, { nam: 'world' });
