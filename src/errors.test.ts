@@ -25,6 +25,7 @@ const samples: { readonly [C in ErrorCode]: ErrorFields<C> } = {
   BACKEND_DISK_FULL: { path: 'jobs.db' },
   SCHEMA_TOO_NEW: { path: 'jobs.db', found: 9, known: 3 },
   NOT_A_DATABASE: { path: 'notes.txt', reason: 'file is not a database' },
+  SERVER_UNKNOWN: { server: 'host-17-ab12' },
   QUEUE_FULL: { queue: 'payloads', waiting: 1000, limit: 1000 },
   IDEMPOTENCY_MISMATCH: { key: 'order-17' },
   SINK_UNKNOWN: { url: 'ftp://store' },
