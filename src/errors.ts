@@ -79,6 +79,8 @@ const catalogue = {
   CREDENTIALS_MISSING: (f: { tried: readonly string[] }) => `no AWS credentials found (tried: ${f.tried.join(', ')})`,
 
   // http
+  LISTEN_FAILED: (f: { host: string; port: number; reason: string }) =>
+    `cannot listen on ${f.host}:${f.port}: ${f.reason}`,
   REQUEST_INVALID: (f: { problem: string; detail: string }) => f.detail,
 } as const;
 

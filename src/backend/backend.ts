@@ -8,7 +8,7 @@
  * Every call takes a batch and resolves when its effect holds: after `add` the job survives what the backend's loss
  * table says it survives, after `settle` it will not run again. A call that rejects has changed nothing.
  *
- * The fencing token of a running job is (server, attempt, crashes): when another server has taken the job over, the old
+ * The fencing token of a running job is (server, claim): when the job was handed back, rescued or settled since, the old
  * holder's settle is answered `stale` and changes nothing.
  *
  * Every behaviour below is a sentence in `conformance.ts`, and each backend passes all of them.
@@ -30,7 +30,10 @@ export type JobState = (typeof jobStates)[number];
 export interface NewJob {
   readonly queue: string;
   readonly name: string;
-  /** The encoded payload: UTF-8 JSON unless the job's codec says otherwise. Stored and returned byte for byte. */
+  /**
+   * The encoded payload: UTF-8 JSON unless the job's codec says otherwise. Stored and returned byte for byte. The backend
+   * may keep the view instead of copying it, so the caller leaves the bytes alone from here on.
+   */
   readonly payload: Uint8Array;
   /** 0 is served first. Integer 0–9. */
   readonly priority: number;
@@ -96,7 +99,7 @@ export interface ClaimResult {
   readonly nextAt?: number;
 }
 
-/** What one attempt's error looked like; the history of a job is a list of these. */
+/** What one attempt's error looked like; the history of a job is a list of these, at most `maxErrors`, oldest dropped. */
 export interface AttemptError {
   readonly attempt: number;
   readonly at: number;
@@ -104,6 +107,9 @@ export interface AttemptError {
   readonly code?: string;
   readonly stack?: string;
 }
+
+/** Longest error history kept with a job: an endless retry must not grow its record without end. */
+export const maxErrors = 100;
 
 export type Ending =
   | { readonly kind: 'completed' }
@@ -198,6 +204,7 @@ export interface Backend {
   close(): Promise<void>;
 
   add(groups: readonly AddGroup[]): Promise<readonly AddResult[]>;
+  /** Rejects with SERVER_UNKNOWN for a server that never beat, has left, or was rescued: its next beat registers it anew. */
   claim(request: ClaimRequest): Promise<ClaimResult>;
   settle(server: string, outcomes: readonly Outcome[]): Promise<readonly SettleResult[]>;
 
@@ -214,9 +221,9 @@ export interface Backend {
   rescue(lease: number): Promise<number>;
 
   /**
-   * Calls `listener` soon after something in `queues` may have become available, also when another process added it.
-   * A hint, not a promise: it may come for nothing, and a lost one is made good by the fetcher's poll. Returns the way
-   * to stop it.
+   * Calls `listener` soon after something in `queues` may have become available, or a `nextAt` may have moved, also
+   * when another process did it. A hint, not a promise: it may come for nothing, and a lost one is made good by the
+   * fetcher's poll. Returns the way to stop it.
    */
   wake(queues: readonly string[], listener: () => void): () => void;
 
@@ -225,7 +232,10 @@ export interface Backend {
   get(id: string): Promise<JobRecord | undefined>;
   /** Oldest first, at most `limit` (default 100). */
   list(filter: JobFilter, limit?: number): Promise<readonly JobRecord[]>;
-  /** Waiting, discarded or cancelled jobs become available now; an ended one starts over at attempt 1. Resolves to how many. */
+  /**
+   * Scheduled, retryable, discarded or cancelled jobs become available now; an ended one starts over at attempt 1, its
+   * history kept. Resolves to how many.
+   */
   retry(filter: JobFilter): Promise<number>;
   /** Waiting jobs are cancelled. Running ones are left alone. Resolves to how many. */
   cancel(filter: JobFilter, reason: string): Promise<number>;
