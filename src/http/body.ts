@@ -103,7 +103,10 @@ export class BodyReader {
     if (reading.over) return;
     const { maxLength, maxInFlight } = this.#limits;
     const size = reading.size + chunk.length;
-    if (size > maxLength) return this.#fail(reading, tooLarge(maxLength));
+    if (size > maxLength) {
+      this.#fail(reading, tooLarge(maxLength));
+      return;
+    }
     if (reading.size === 0) reading.storage = chunk;
     else append(reading, chunk, maxLength);
     reading.size = size;
@@ -115,13 +118,17 @@ export class BodyReader {
     if (!this.#leave(reading)) return;
     const { storage, size, encoding, done } = reading;
     const body = storage.length === size ? storage : storage.subarray(0, size);
-    if (encoding === 'identity') return done(undefined, body);
-    this.#inflater.inflate(body, encoding, this.#limits.maxLength, (error, inflated) => {
-      this.release(body);
-      if (error) return done(error, EMPTY);
-      if (this.#inFlight + inflated.length > this.#limits.maxInFlight) return done(busy(), EMPTY);
-      this.#inFlight += inflated.length + REQUEST_OVERHEAD;
-      done(undefined, inflated);
+    if (encoding === 'identity') done(undefined, body);
+    else this.#inflate(body, encoding, done);
+  }
+
+  #inflate(packed: Buffer, encoding: Encoding, done: BodyDone): void {
+    const { maxLength, maxInFlight } = this.#limits;
+    this.#inflater.inflate(packed, encoding, maxLength, (error, body) => {
+      this.release(packed);
+      const problem = error ?? (this.#inFlight + body.length > maxInFlight ? busy() : undefined);
+      if (!problem) this.#inFlight += body.length + REQUEST_OVERHEAD;
+      done(problem, body);
     });
   }
 

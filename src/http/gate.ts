@@ -65,8 +65,11 @@ export class Gate {
     if (result.waiting >= result.limit * NEARLY_FULL) this.#shut('QUEUE_FULL');
   }
 
-  away(): void {
+  /** True when this is news: the last group was stored, or found a full queue. */
+  away(): boolean {
+    const known = this.#streak > 0 && this.#reason === 'BACKEND_AWAY';
     this.#shut('BACKEND_AWAY');
+    return !known;
   }
 
   #shut(reason: Reason): void {

@@ -109,11 +109,11 @@ export class Histogram {
 
 function labelText(labels: Sample['labels']): string {
   if (!labels) return '';
-  const pairs = Object.entries(labels).map(([key, value]) => `${key}="${escape(value)}"`);
+  const pairs = Object.entries(labels).map(([key, value]) => `${key}="${escaped(value)}"`);
   return pairs.length > 0 ? `{${pairs.join(',')}}` : '';
 }
 
-function escape(value: string): string {
+function escaped(value: string): string {
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }
 
