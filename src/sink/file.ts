@@ -9,8 +9,9 @@
  * the operating system instead, which survives a crash of the process but not of the machine.
  *
  * Costs: one put of 1 KiB at a time on ext4 and a virtual disk, 1,600 objects/s synced and 5,400 without. With 16 or
- * more at once libuv's four threads decide, 2,000 to 3,000 objects/s either way; so syncing is the default. A folder is made and examined once, then remembered; puts into one folder share its sync. A crash leaves at most its
- * puts under way in `.incoming`; `open` sweeps what is older than a day.
+ * more at once libuv's four threads decide, 2,000 to 3,000 objects/s either way; so syncing is the default. A folder is
+ * made and examined once, then remembered; puts into one folder share its sync. A crash leaves at most its puts under
+ * way in `.incoming`; `open` sweeps what is older than a day.
  */
 import { randomUUID } from 'node:crypto';
 import { lstat, mkdir, open, readdir, realpath, rename, rm } from 'node:fs/promises';

@@ -51,6 +51,8 @@ const STRETCH_ABOVE = 30;
 const DECREASE_AFTER_DOUBLING = 0.7;
 const GROW_BELOW = 1.5;
 const SHRINK_ABOVE = 3;
+/** A latency beyond this multiple of the best counts as this. */
+const OUTLIER = 2 * SHRINK_ABOVE;
 /** Weight of the newest latency in the running mean. */
 const NEWEST = 0.1;
 /** Size classes: up to 4 KiB, 16 KiB, … 256 MiB, each four times the one before. */
@@ -133,7 +135,7 @@ export class Aimd implements Limit {
   }
 
   #stepBack(startedAt: number): void {
-    if (startedAt < this.#lastStepBack) return;
+    if (startedAt <= this.#lastStepBack) return;
     const doubling = this.#level < this.#threshold;
     // Struck below the old ceiling: the store became slower, so aim lower than where it struck now.
     this.#ceiling = this.#level < this.#ceiling ? (this.#level * (1 + this.#decrease)) / 2 : this.#level;
@@ -152,12 +154,16 @@ export class Aimd implements Limit {
   #pressure(sample: Sample): number {
     if (sample.rtt === undefined) return 1;
     const size = sizeClass(sample.bytes ?? 0);
-    const best = this.#best[size] as number;
-    if (sample.inFlight <= 1 || sample.rtt < best) this.#best[size] = sample.rtt;
-    const past = this.#mean[size] as number;
-    const mean = past === 0 || sample.inFlight <= 1 ? sample.rtt : past + NEWEST * (sample.rtt - past);
+    const alone = sample.inFlight <= 1;
+    const best = alone ? sample.rtt : Math.min(sample.rtt, this.#best[size] as number);
+    this.#best[size] = best;
+    // One attempt that took a minute must not weigh like a hundred that took a second.
+    const worst = OUTLIER * best + this.#slack;
+    const rtt = Math.min(sample.rtt, worst);
+    const past = Math.min(this.#mean[size] as number, worst);
+    const mean = past === 0 || alone ? rtt : past + NEWEST * (rtt - past);
     this.#mean[size] = mean;
-    return Math.max(0, mean - this.#slack) / (this.#best[size] as number);
+    return (mean - this.#slack) / best;
   }
 }
 
