@@ -1,0 +1,3 @@
+module millrace/bench/ingest
+
+go 1.19
