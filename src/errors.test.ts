@@ -33,7 +33,8 @@ const samples: { readonly [C in ErrorCode]: ErrorFields<C> } = {
   SINK_REFUSED: { key: 'a/b.json', reason: '400 EntityTooLarge' },
   SINK_AWAY: { trouble: 'overload', reason: '503 SlowDown', retryAfter: 1000 },
   CREDENTIALS_MISSING: { tried: ['environment', 'profile'] },
-  REQUEST_INVALID: { problem: 'malformed', detail: 'malformed JSON at byte 17' },
+  LISTEN_FAILED: { host: '127.0.0.1', port: 8080, reason: 'address already in use' },
+  REQUEST_INVALID: { problem: 'BODY_MALFORMED', detail: 'line 1, column 2 (byte 1): expected a value' },
 };
 
 describe('MillraceError', () => {

@@ -89,7 +89,8 @@ export class Exchange {
   /** Refuses with what a deeper step threw. False when that was no REQUEST_INVALID. */
   refuseFor(error: unknown): boolean {
     if (!isError(error, 'REQUEST_INVALID')) return false;
-    this.refuse(error.fields.problem as ProblemCode, error.fields.detail);
+    const { problem, detail } = error.fields;
+    this.refuse(problem as ProblemCode, detail, problem === 'BUSY' ? ['Retry-After', '1'] : []);
     return true;
   }
 
