@@ -81,7 +81,7 @@ const catalogue = {
   // http
   LISTEN_FAILED: (f: { host: string; port: number; reason: string }) =>
     `cannot listen on ${f.host}:${f.port}: ${f.reason}`,
-  REQUEST_INVALID: (f: { problem: string; detail: string }) => f.detail,
+  REQUEST_INVALID: (f: { problem: string; detail: string }) => `${f.problem}: ${f.detail}`,
 } as const;
 
 /** Every stable error code, without the `MILLRACE_` prefix it carries on the error. */
