@@ -15,6 +15,7 @@ export interface Waiter<Item, Result> {
 
 interface Node<Item, Result> extends Waiter<Item, Result> {
   reject(reason: unknown): void;
+  readonly signal: AbortSignal | undefined;
   stopListening: (() => void) | undefined;
   older: Node<Item, Result> | undefined;
   newer: Node<Item, Result> | undefined;
@@ -37,6 +38,7 @@ export class Waiters<Item, Result> {
         item,
         resolve,
         reject,
+        signal,
         stopListening: undefined,
         older: this.#newest,
         newer: undefined,
@@ -54,11 +56,17 @@ export class Waiters<Item, Result> {
     });
   }
 
-  /** Takes the oldest out of the line; the caller resolves it. */
+  /**
+   * Takes the oldest out of the line; the caller resolves it. Passes over those whose signal has aborted: when many wait
+   * behind one signal, the first that leaves may free a place, which must not go to one that is about to leave.
+   */
   take(): Waiter<Item, Result> | undefined {
-    const node = this.#oldest;
-    if (node) this.#remove(node);
-    return node;
+    for (let node = this.#oldest; node; node = this.#oldest) {
+      this.#remove(node);
+      if (!node.signal?.aborted) return node;
+      node.reject(node.signal.reason);
+    }
+    return undefined;
   }
 
   rejectAll(reason: unknown): void {
