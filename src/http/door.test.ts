@@ -131,6 +131,16 @@ describe('POST /payloads: 200', () => {
     assert.equal((await client.next()).status, 200);
   });
 
+  it('reaches a client that ended its side when all was sent', async (t) => {
+    const { client, store } = await setUp(t);
+    const release = store.hold();
+    client.send(post('[1]')).end();
+    while (store.calls === 0) await new Promise(setImmediate);
+    release();
+    assert.equal((await client.next()).status, 200);
+    await client.ended();
+  });
+
   it('adds the ids when they are preferred', async (t) => {
     const { client } = await setUp(t);
     const answer = await client.send(post('[1,2]', { prefer: 'respond-async, return=representation; x=1' })).next();

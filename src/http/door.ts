@@ -88,6 +88,8 @@ export class FrontDoor extends Service {
       connectionsCheckingInterval: CHECK_CONNECTIONS_EVERY,
       requireHostHeader: false, // asked for below, with problem details
     });
+    // A client may end its side when all is sent, and still waits for the answer; node:http would hang up on it.
+    Object.assign(server, { httpAllowHalfOpen: true });
     server.maxRequestsPerSocket = 0;
     server.maxConnections = maxConnections;
     server.on('connection', (socket) => this.#greet(socket));
