@@ -23,7 +23,7 @@ export function adding(open: Open): void {
     });
 
     it('keeps every payload byte for byte', async (t) => {
-      const { backend, other } = await open(t);
+      const { backend, other } = await open(t, 2);
       const every = Uint8Array.from({ length: 256 }, (_, i) => i);
       const part = Buffer.from('a view into a larger buffer').subarray(2, 6);
       const payloads = [every, new Uint8Array(0), Buffer.from([0xff, 0xfe, 0]), Buffer.alloc(1 << 20, 'é\0x'), part];
@@ -69,7 +69,7 @@ export function adding(open: Open): void {
     });
 
     it('refuses a group that would fill its queue beyond `maxWaiting`, and stores the others', async (t) => {
-      const { backend, other } = await open(t);
+      const { backend, other } = await open(t, 2);
       const three = { jobs: [job('1'), job('2'), job('3')], maxWaiting: 4 };
       const elsewhere = { jobs: [job('x', { queue: 'roomy' })], maxWaiting: 1 };
       assert.deepEqual(
@@ -105,7 +105,7 @@ export function adding(open: Open): void {
     });
 
     it('answers the repeat of a key with the first ids, and stores nothing', async (t) => {
-      const { backend, other } = await open(t);
+      const { backend, other } = await open(t, 2);
       const once = { key: 'k', fingerprint: 'f', ttl: 1000 };
       const group = { jobs: [job('1'), job('2')], once, maxWaiting: 2 };
       const [first, again] = await backend.add([group, group]);

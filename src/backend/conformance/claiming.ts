@@ -40,7 +40,7 @@ export function claiming(open: Open): void {
     });
 
     it('never gives a job to two servers that claim at the same time', async (t) => {
-      const { backend, other } = await open(t);
+      const { backend, other } = await open(t, 2);
       const ids = await add(
         backend,
         Array.from({ length: 500 }, (_, i) => job(String(i))),
@@ -56,7 +56,7 @@ export function claiming(open: Open): void {
     });
 
     it('gives nothing of a paused queue, whoever paused it, until it is resumed', async (t) => {
-      const { backend, other } = await open(t);
+      const { backend, other } = await open(t, 2);
       await add(backend, [job('1'), job('later', { runAt: 4e12 }), job('x', { queue: 'r' })]);
       await other.pause('q');
       await backend.beat(server());

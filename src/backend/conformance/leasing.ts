@@ -6,7 +6,7 @@ import { add, claim, counts, job, type Open, server, settle, text } from './supp
 export function leasing(open: Open): void {
   describe('a lease', () => {
     it('that ran out makes the jobs of its server available again, one crash more, no attempt less', async (t) => {
-      const { backend, other, advance } = await open(t);
+      const { backend, other, advance } = await open(t, 2);
       await add(backend, [job('1'), job('2'), job('3')]);
       const held = await claim(backend, 2);
       await advance(999);
@@ -69,7 +69,7 @@ export function leasing(open: Open): void {
     });
 
     it('is given up by leaving: what is held is available again, in its place, with attempts and crashes as before', async (t) => {
-      const { backend, other } = await open(t);
+      const { backend, other } = await open(t, 2);
       await add(backend, [job('1'), job('2')]);
       const held = await claim(backend, 1);
       await backend.leave('a');
@@ -82,7 +82,7 @@ export function leasing(open: Open): void {
     });
 
     it('shows its server with what it said of itself, its last beat and how much it holds', async (t) => {
-      const { backend, other, advance } = await open(t);
+      const { backend, other, advance } = await open(t, 2);
       const ids = await add(backend, [job('1'), job('2'), job('3')]);
       const now = (await backend.get(ids[0] as string))?.addedAt as number;
       await claim(backend, 2);

@@ -26,7 +26,7 @@ const one = { scheduled: 1, available: 1, running: 1, retryable: 1, discarded: 1
 export function managing(open: Open): void {
   describe('seen from outside', () => {
     it('every job is in the state that it is in, and the counts are exact', async (t) => {
-      const { backend, other } = await open(t);
+      const { backend, other } = await open(t, 2);
       const ids = await oneOfEach(backend);
       for (const [state, id] of Object.entries(ids)) assert.equal((await other.get(id))?.state, state);
       assert.deepEqual(await counts(backend), one);
@@ -69,7 +69,7 @@ export function managing(open: Open): void {
     });
 
     it('retry makes waiting and ended jobs available now; ended ones start over', async (t) => {
-      const { backend, other, advance } = await open(t);
+      const { backend, other, advance } = await open(t, 2);
       const ids = await oneOfEach(backend);
       await advance(10);
       assert.equal(await other.retry({}), 4);
@@ -83,7 +83,7 @@ export function managing(open: Open): void {
     });
 
     it('cancel ends waiting jobs with its reason, and leaves the others alone', async (t) => {
-      const { backend, other, advance } = await open(t);
+      const { backend, other, advance } = await open(t, 2);
       const ids = await oneOfEach(backend);
       await advance(10);
       assert.equal(await other.cancel({}, 'not needed'), 3);
@@ -98,7 +98,7 @@ export function managing(open: Open): void {
     });
 
     it('remove takes away what is not running', async (t) => {
-      const { backend, other } = await open(t);
+      const { backend, other } = await open(t, 2);
       const ids = await oneOfEach(backend);
       assert.equal(await other.remove({ states: ['discarded', 'running'] }), 1);
       assert.equal(await backend.get(ids.discarded as string), undefined);

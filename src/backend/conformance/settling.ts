@@ -7,7 +7,7 @@ import { add, claim, counts, failure, job, type Open, settle, text } from './sup
 export function settling(open: Open): void {
   describe('settle', () => {
     it('removes a completed job and counts it', async (t) => {
-      const { backend, other } = await open(t);
+      const { backend, other } = await open(t, 2);
       const [id] = await add(backend, [job('1'), job('2')]);
       assert.deepEqual(await settle(backend, await claim(backend, 1), { kind: 'completed' }), ['taken']);
       assert.equal(await backend.get(id as string), undefined);

@@ -28,12 +28,13 @@ export interface Bench {
   advance(ms: number): Promise<void> | void;
 }
 
-export type Open = (t: TestContext) => Promise<Bench>;
+/** @param views 2 for a test that looks at the jobs through `other` too */
+export type Open = (t: TestContext, views?: 1 | 2) => Promise<Bench>;
 
 export function opener(harness: Harness): Open {
-  return async (t) => {
+  return async (t, views = 1) => {
     const opened = await harness.open();
-    const other = (await opened.second?.()) ?? opened.backend;
+    const other = (views === 2 && (await opened.second?.())) || opened.backend;
     t.after(async () => {
       await other.close();
       await opened.backend.close();

@@ -17,7 +17,7 @@ function woken(backend: Backend, queues = ['q']): Promise<void> {
 export function waking(open: Open): void {
   describe('wake', () => {
     it('tells of a job that was added, also by another process', async (t) => {
-      const { backend, other } = await open(t);
+      const { backend, other } = await open(t, 2);
       const both = [woken(backend), woken(other, ['x', 'q'])];
       await add(backend, [job()]);
       await Promise.all(both);

@@ -1,0 +1,97 @@
+/**
+ * Opens the file: looks before it touches, then sets it up for one writer at a time and commits that survive a power cut.
+ */
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { MillraceError } from '../../errors.ts';
+import { isBusy } from './failure.ts';
+import { applicationId, migrate, schemaVersion } from './migrations.ts';
+
+export interface DatabaseOptions {
+  readonly path: string;
+  readonly synchronous: 'full' | 'normal';
+  /** Longest wait for another process's transaction, ms. */
+  readonly busyTimeout: number;
+}
+
+export function openDatabase(options: DatabaseOptions): DatabaseSync {
+  const { path, synchronous, busyTimeout } = options;
+  mkdirSync(dirname(path), { recursive: true });
+  inspect(path, busyTimeout);
+
+  const db = new DatabaseSync(path, { timeout: busyTimeout });
+  try {
+    // WAL first, it cannot be set inside a transaction. Checkpoints are made by hand, see wal.ts.
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA wal_autocheckpoint = 0`);
+    // 64 MB of pages: what is added and soon claimed is found in memory. Sorting never needs a file.
+    db.exec('PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY');
+    db.exec('BEGIN IMMEDIATE');
+    migrate(db);
+    db.exec('COMMIT');
+    // From here on `begin` does the waiting: SQLite's own back-off sleeps up to 100 ms, long after the lock is free.
+    db.exec('PRAGMA busy_timeout = 0');
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+/** Throws for what we could not or should not write to, before anything is changed. */
+function inspect(path: string, timeout: number): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isDirectory()) throw new MillraceError('NOT_A_DATABASE', { path, reason: 'it is a directory' });
+  assertWritable(found ? path : dirname(path), path);
+  // A file of no bytes is what a crash leaves that came before the first commit.
+  if (!found || found.size === 0) return;
+  assertWritable(dirname(path), path); // the journal lies beside it
+
+  const db = new DatabaseSync(path, { readOnly: true, timeout });
+  try {
+    const pragma = (name: string) => Number(Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0]);
+    const { tables } = db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number };
+    // Empty, but with pages: somebody else is about to make the schema.
+    if (tables === 0) return;
+    if (pragma('application_id') !== applicationId) {
+      throw new MillraceError('NOT_A_DATABASE', { path, reason: 'it is the SQLite database of another program' });
+    }
+    const version = pragma('user_version');
+    if (version > schemaVersion) {
+      throw new MillraceError('SCHEMA_TOO_NEW', { path, found: version, known: schemaVersion });
+    }
+  } finally {
+    db.close();
+  }
+}
+
+function assertWritable(what: string, path: string): void {
+  try {
+    accessSync(what, constants.W_OK);
+  } catch (cause) {
+    throw new MillraceError('BACKEND_READ_ONLY', { path }, { cause });
+  }
+}
+
+const nothing = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Begins a write transaction, waiting for other processes in short naps. Holding up the thread is right: nothing that it
+ * does could go on without the lock. Throws BACKEND_UNAVAILABLE after `busyTimeout` ms.
+ */
+export function begin(db: DatabaseSync, { path, busyTimeout }: DatabaseOptions): void {
+  const deadline = performance.now() + busyTimeout;
+  for (let nap = 0.1; ; nap = Math.min(2 * nap, 1)) {
+    try {
+      db.exec('BEGIN IMMEDIATE');
+      return;
+    } catch (cause) {
+      if (!isBusy(cause)) throw cause;
+      if (performance.now() >= deadline) {
+        const reason = `another process kept it locked for ${busyTimeout} ms`;
+        throw new MillraceError('BACKEND_UNAVAILABLE', { backend: `sqlite:${path}`, reason }, { cause });
+      }
+      Atomics.wait(nothing, 0, 0, nap);
+    }
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * The thread that owns the connection. Takes what has arrived, commits it together, answers, and looks again.
+ *
+ * While a commit waits for the disk the next calls gather in the port: that is all the scheduling there is.
+ */
+import type { DatabaseSync } from 'node:sqlite';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { Committer } from './committer.ts';
+import { type DatabaseOptions, openDatabase } from './database.ts';
+import { toWire, translate } from './failure.ts';
+import { Hearts } from './heart.ts';
+import { Wal } from './wal.ts';
+import { type Control, type FromThread, type Request, type ToThread, transfers } from './wire.ts';
+
+/** How often the file is looked at for what other processes committed, ms. Only while somebody listens. */
+const WATCH_EVERY = 25;
+
+type Call = Request & { readonly call: number };
+
+class Loop {
+  readonly #port: MessagePort;
+  readonly #db: DatabaseSync;
+  readonly #committer: Committer;
+  readonly #wal: Wal;
+  readonly #hearts: Hearts;
+  #watch: NodeJS.Timeout | undefined;
+
+  constructor(port: MessagePort, db: DatabaseSync, options: DatabaseOptions) {
+    this.#port = port;
+    this.#db = db;
+    this.#committer = new Committer(db, options);
+    this.#wal = new Wal(db, options.path);
+    // A beat that fails is made good by the next one; the answer, numbered as nobody's, is dropped.
+    this.#hearts = new Hearts((server) => this.#run([{ kind: 'beat', server, now: Date.now(), call: -1 }]));
+    port.on('message', (message: ToThread) => this.#take(message));
+  }
+
+  #take(first: ToThread): void {
+    const calls: Call[] = [];
+    let message: ToThread | undefined = first;
+    while (message) {
+      if ('call' in message) calls.push(message);
+      // Leaving ends the heart first, or its next beat would register the server again.
+      if (message.kind === 'leave') this.#hearts.stop(message.server);
+      if (!('call' in message)) {
+        this.#run(calls.splice(0));
+        this.#control(message);
+      }
+      message = (receiveMessageOnPort(this.#port) as { message: ToThread } | undefined)?.message;
+    }
+    this.#run(calls);
+  }
+
+  #run(calls: readonly Call[]): void {
+    if (calls.length === 0) return;
+    const answers = this.#committer.run(calls).filter(({ call }) => call >= 0);
+    const woken = this.#committer.registry.takeWoken();
+    if (answers.length > 0 || woken.length > 0) {
+      const moved = answers.flatMap((answer) => ('value' in answer ? transfers(answer.value) : []));
+      this.#send({ kind: 'answers', answers, woken }, moved);
+    }
+    this.#wal.committed();
+  }
+
+  #control(control: Control): void {
+    switch (control.kind) {
+      case 'heart':
+        this.#hearts.start(control.server, control.options);
+        return;
+      case 'listen':
+        clearInterval(this.#watch);
+        if (control.on) this.#watch = setInterval(() => this.#look(), WATCH_EVERY).unref();
+        return;
+      case 'close':
+        this.#hearts.stopAll();
+        clearInterval(this.#watch);
+        this.#wal.stop();
+        this.#db.close();
+        this.#port.close();
+    }
+  }
+
+  /** What another process committed may be work for this one; an empty call reads the counts and finds out. */
+  #look(): void {
+    if (this.#committer.registry.isStale()) this.#run([{ kind: 'counts', call: -1 }]);
+  }
+
+  #send(message: FromThread, moved: readonly ArrayBuffer[] = []): void {
+    this.#port.postMessage(message, moved);
+  }
+}
+
+function start(port: MessagePort, options: DatabaseOptions): void {
+  try {
+    const db = openDatabase(options);
+    const { id } = db.prepare('SELECT id FROM store').get() as { id: string };
+    new Loop(port, db, options);
+    port.postMessage({ kind: 'open', store: id } satisfies FromThread);
+  } catch (error) {
+    port.postMessage({ kind: 'failed', error: toWire(translate(error, options.path)) } satisfies FromThread);
+    port.close();
+  }
+}
+
+start(parentPort as MessagePort, workerData as DatabaseOptions);
