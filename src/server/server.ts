@@ -149,6 +149,7 @@ export class JobServer extends Service {
     // A part-filled batch runs now rather than elsewhere later: its jobs have waited long enough.
     for (const gatherer of this.#gatherers.values()) gatherer.flush();
     this.#gatherers.clear();
+    await Promise.resolve(); // the dispatcher pairs in a microtask
     dispatcher.stop(); // what waited here is still leased, and `leave` hands it back
 
     const ended = dispatcher.drain();
