@@ -100,7 +100,7 @@ const makers: Record<string, (json: string, payloads: string[]) => Omit<Mutant, 
     const [encoding, pack] = pick(packers);
     return { bytes: post(pack(json), { 'content-encoding': encoding }), ending: 'end', payloads };
   },
-  'whole, a line each': (json, payloads) => {
+  'whole, a line each': (_, payloads) => {
     const lines = payloads.map((payload) => JSON.stringify(JSON.parse(payload)));
     return {
       bytes: post(lines.join(pick(['\n', '\r\n\n'])), { 'content-type': 'application/x-ndjson' }),
