@@ -84,10 +84,12 @@ export class FanIn<Job, T> {
           continue;
         }
         this.#pulling = true;
-        const { done, value: job } = await iterator.next();
+        const answer = iterator.next();
+        // What a synchronous source gives is ours at once: an abort during an `await` here would lose it.
+        const { done, value: job } = 'done' in answer ? answer : await answer;
         this.#pulling = false;
-        if (this.#intake !== 'open') return;
         if (done) return this.#end('ended');
+        // If the intake was cut while we waited, `begin` refuses, and that is this job's result.
         const index = this.#taken++;
         this.#inPool++;
         await begin(job, this.#cancel.signal, (outcome) => {
