@@ -168,7 +168,8 @@ export class BodyReader {
 function append(reading: Reading, chunk: Buffer, maxLength: number): void {
   const size = reading.size + chunk.length;
   if (size > reading.storage.length) {
-    const larger = Buffer.allocUnsafe(Math.max(size, Math.min(2 * size, maxLength)));
+    // Not from the pool: what is cut from the body would keep other bodies' bytes alive, and travel with them.
+    const larger = Buffer.allocUnsafeSlow(Math.max(size, Math.min(2 * size, maxLength)));
     reading.storage.copy(larger, 0, 0, reading.size);
     reading.storage = larger;
   }

@@ -607,6 +607,19 @@ describe('GET', () => {
   });
 });
 
+describe('memory', () => {
+  const bodies = { plain: ['[1]', {}], packed: [zlib.gzipSync('[1]'), { 'content-encoding': 'gzip' }] } as const;
+  for (const [title, [body, headers]] of Object.entries(bodies)) {
+    it(`of a ${title} body is its own: a payload keeps nothing else alive`, async (t) => {
+      const { client, store } = await setUp(t);
+      client.send(Buffer.concat([post(body, headers), post(body, headers)]));
+      await client.next();
+      await client.next();
+      for (const { jobs } of store.groups) assert.equal(jobs[0]?.payload.buffer.byteLength, 3);
+    });
+  }
+});
+
 describe('stop', () => {
   it('finishes what was begun, tells the client that it is the last answer, and takes nothing new', async (t) => {
     const { client, connect, store, door } = await setUp(t);

@@ -43,25 +43,25 @@ describe('Gate', () => {
     for (let i = 0; i < 7; i++) {
       gate.full(full(100));
       gate.full(full(100)); // let in together with the one before: the same shutting
-      advice.push(gate.advice);
+      advice.push(gate.advice('QUEUE_FULL'));
       await clock.advance(100);
     }
     assert.deepEqual(advice, [1, 2, 4, 8, 16, 30, 30]);
     gate.stored();
     gate.full(full(100));
-    assert.equal(gate.advice, 1);
+    assert.equal(gate.advice('QUEUE_FULL'), 1);
   });
 
   it('advises by the rate at which the queue drains, where that is known', () => {
     let rate: number | undefined = 5;
     const gate = new Gate({ clock: new VirtualClock(), maxQueue: 100, waiting: () => 115, drainRate: () => rate });
-    assert.equal(gate.advice, 5);
+    assert.equal(gate.advice('QUEUE_FULL'), 5);
     rate = 0.01;
-    assert.equal(gate.advice, 30);
+    assert.equal(gate.advice('QUEUE_FULL'), 30);
     rate = 1e6;
-    assert.equal(gate.advice, 1);
+    assert.equal(gate.advice('QUEUE_FULL'), 1);
     rate = 0;
-    assert.equal(gate.advice, 1);
+    assert.equal(gate.advice('QUEUE_FULL'), 1);
   });
 
   it('says whether it is news that the backend is away', async () => {

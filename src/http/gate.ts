@@ -28,11 +28,12 @@ const MAX_ADVICE = 30;
 /** A queue fuller than this shuts the gate; a large group that found no room in an emptier one says nothing of small ones. */
 const NEARLY_FULL = 0.9;
 
-type Reason = 'QUEUE_FULL' | 'BACKEND_AWAY';
+/** The problem codes a gate refuses with. */
+export type Refusal = 'QUEUE_FULL' | 'BACKEND_AWAY';
 
 export class Gate {
   readonly #options: GateOptions;
-  #reason: Reason = 'QUEUE_FULL';
+  #reason: Refusal = 'QUEUE_FULL';
   #shutUntil = Number.NEGATIVE_INFINITY;
   /** Shuttings in a row. */
   #streak = 0;
@@ -42,15 +43,15 @@ export class Gate {
   }
 
   /** Why a request that comes now is turned away, or undefined to let it in. */
-  get shut(): Reason | undefined {
+  get shut(): Refusal | undefined {
     if (this.#shutUntil > this.#options.clock.monotonic()) return this.#reason;
     return (this.#options.waiting?.() ?? 0) >= this.#options.maxQueue ? 'QUEUE_FULL' : undefined;
   }
 
   /** Seconds to put into Retry-After, an integer of 1–30. */
-  get advice(): number {
+  advice(reason: Refusal): number {
     const { waiting, drainRate, maxQueue } = this.#options;
-    const rate = this.#reason === 'QUEUE_FULL' ? drainRate?.() : undefined;
+    const rate = reason === 'QUEUE_FULL' ? drainRate?.() : undefined;
     // A tenth of the queue should be free when they come back, or the first of them fill it again at once.
     const excess = (waiting?.() ?? maxQueue) - maxQueue * NEARLY_FULL;
     const seconds = rate !== undefined && rate > 0 ? excess / rate : 2 ** Math.max(0, this.#streak - 1);
@@ -72,7 +73,7 @@ export class Gate {
     return !known;
   }
 
-  #shut(reason: Reason): void {
+  #shut(reason: Refusal): void {
     const now = this.#options.clock.monotonic();
     this.#reason = reason;
     // Those that were let in together fail together; that is one shutting.

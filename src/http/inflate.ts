@@ -87,7 +87,7 @@ function unpack(packed: Buffer, encoding: Encoding, limit: number, done: Task['d
     if (error) return done(invalid('BODY_MALFORMED', `the body is not valid ${encoding}: ${error.message}`), packed);
     const { buffer, engine } = result as Unpacked;
     // zlib stops at the end of its data and says nothing of what follows; bytes that were sent must not vanish.
-    if (engine.bytesWritten === packed.length) return done(undefined, buffer);
+    if (engine.bytesWritten === packed.length) return done(undefined, compact(buffer));
     done(
       invalid('BODY_MALFORMED', `the ${encoding} data ends at byte ${engine.bytesWritten}, the body does not`),
       packed,
@@ -98,6 +98,14 @@ function unpack(packed: Buffer, encoding: Encoding, limit: number, done: Task['d
   else if (encoding === 'zstd') zlib.zstdDecompress(packed, { ...options, params: zstdParams }, finish);
   else if (hasZlibHeader(packed)) zlib.inflate(packed, options, finish);
   else zlib.inflateRaw(packed, options, finish);
+}
+
+/** zlib hands out a slice of its work space; alone, a body of a few bytes would keep all of it. */
+function compact(buffer: Buffer): Buffer {
+  if (buffer.buffer.byteLength < 2 * buffer.length) return buffer;
+  const exact = Buffer.allocUnsafeSlow(buffer.length);
+  buffer.copy(exact);
+  return exact;
 }
 
 export function tooLarge(limit: number): Error {

@@ -14,7 +14,7 @@ import type { AddGroup, AddResult, NewJob } from '../backend/backend.ts';
 import type { BodyReader } from './body.ts';
 import { type CollectionKind, splitCollection } from './collection.ts';
 import type { Exchange, Surroundings } from './exchange.ts';
-import type { Gate } from './gate.ts';
+import type { Gate, Refusal } from './gate.ts';
 import { ENCODINGS, parseEncoding } from './inflate.ts';
 import type { DoorSettings } from './options.ts';
 import type { ProblemCode } from './problem.ts';
@@ -141,10 +141,10 @@ export class Intake {
     exchange.refuse(...this.#turnedAway('BACKEND_AWAY'));
   }
 
-  #turnedAway(reason: 'QUEUE_FULL' | 'BACKEND_AWAY'): Objection {
+  #turnedAway(reason: Refusal): Objection {
     const what =
       reason === 'QUEUE_FULL' ? `${this.#settings.maxQueue} payloads may wait` : 'payloads cannot be stored now';
-    return [reason, `${what}; nothing of this request was stored`, ['Retry-After', String(this.#gate.advice)]];
+    return [reason, `${what}; nothing of this request was stored`, ['Retry-After', String(this.#gate.advice(reason))]];
   }
 }
 
