@@ -12,21 +12,18 @@ export interface Totals {
 const EVERY = 1_000;
 
 /** Calls `write` with a line of rates every second until the returned function is called. */
-export function liveLine(clock: Clock, totals: () => Promise<Totals>, write: (text: string) => void): () => void {
+export function liveLine(clock: Clock, totals: () => Totals, write: (text: string) => void): () => void {
   let last: (Totals & { at: number }) | undefined;
-  let stopped = false;
-  let timer: Timer | undefined;
-  const draw = async () => {
-    const now = { ...(await totals()), at: clock.monotonic() };
-    if (stopped) return;
+  let timer: Timer;
+  const draw = () => {
+    const now = { ...totals(), at: clock.monotonic() };
     if (last) write(`\r\x1b[K${line(last, now)}`);
     last = now;
-    timer = clock.timer(EVERY, () => void draw().catch(() => undefined));
+    timer = clock.timer(EVERY, draw);
   };
-  void draw().catch(() => undefined);
+  draw();
   return () => {
-    stopped = true;
-    timer?.cancel();
+    timer.cancel();
     write('\r\x1b[K');
   };
 }

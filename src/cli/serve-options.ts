@@ -1,5 +1,7 @@
 /** The flags of `millrace serve`, and what they mean when they are read together. */
+import type { Clock } from '../clock.ts';
 import { assertOption } from '../errors.ts';
+import type { S3Options } from '../sink/s3/s3.ts';
 import { choice, duration, integer, list, optionalText, readFlags, text, toggle, type Values } from './flags.ts';
 
 export const backendFlag = text({
@@ -138,5 +140,32 @@ export function readServeOptions(args: readonly string[], env: NodeJS.ProcessEnv
     compress,
     'max-workers': options['max-workers'] ?? (batch > 1 ? 8 : 64),
     key: options.key ?? `{queue}/{yyyy}/{MM}/{dd}/{HH}/{id}.${extension}`,
+  };
+}
+
+/** The options of an S3 sink. Throws OPTION_INVALID for a tag that is not `K=V`. */
+export function s3Options(options: ServeOptions, clock: Clock): S3Options {
+  const sse = options['s3-sse'];
+  const [, kmsKeyId] = /^aws:kms:(.+)$/.exec(sse ?? '') ?? [];
+  assertOption(
+    '--s3-sse',
+    sse,
+    !sse || sse === 'AES256' || sse.startsWith('aws:kms'),
+    'AES256, aws:kms or aws:kms:KEY-ID',
+  );
+  const tags = options['s3-tags'].map((tag) => {
+    const [key = '', ...value] = tag.split('=');
+    assertOption('--s3-tags', tag, key !== '' && value.length > 0, 'K=V');
+    return [key, value.join('=')] as const;
+  });
+  return {
+    endpoint: options['s3-endpoint'],
+    region: options['s3-region'],
+    checksum: options['s3-checksum'],
+    sse: kmsKeyId ? { kmsKeyId } : (sse as 'AES256' | 'aws:kms' | undefined),
+    storageClass: options['s3-storage-class'],
+    tags: Object.fromEntries(tags),
+    connections: Math.max(256, options['max-workers']),
+    clock,
   };
 }

@@ -5,30 +5,32 @@
 
 export interface StopOnSignalsOptions {
   /** Told which signal came, before the stop begins. */
-  readonly onSignal?: (signal: NodeJS.Signals) => void;
+  readonly onSignal?: (signal: StopSignal) => void;
+  /** Which signals end the services. Default both. */
+  readonly signals?: readonly StopSignal[];
   /** Ends the process at the second signal. Default `process.exit`. */
   readonly exit?: (code: number) => void;
 }
 
 const codes = { SIGINT: 130, SIGTERM: 143 } as const;
+export type StopSignal = keyof typeof codes;
 
 /** Resolves when a signal came and every service has stopped; rejects with the first stop that failed. Leaves no listener. */
 export async function stopOnSignals(
   services: readonly { stop(): Promise<void> }[],
   options: StopOnSignalsOptions = {},
 ): Promise<void> {
-  const { onSignal, exit = process.exit } = options;
-  const signals = Object.keys(codes) as (keyof typeof codes)[];
-  let first: (signal: NodeJS.Signals) => void = () => undefined;
+  const { onSignal, signals = ['SIGINT', 'SIGTERM'], exit = process.exit } = options;
+  let first: (signal: StopSignal) => void = () => undefined;
   let stopping = false;
   const handle = (signal: NodeJS.Signals) => {
-    if (stopping) return exit(codes[signal as keyof typeof codes]);
+    if (stopping) return exit(codes[signal as StopSignal]);
     stopping = true;
-    first(signal);
+    first(signal as StopSignal);
   };
   for (const signal of signals) process.on(signal, handle);
   try {
-    const signal = await new Promise<NodeJS.Signals>((resolve) => {
+    const signal = await new Promise<StopSignal>((resolve) => {
       first = resolve;
     });
     onSignal?.(signal);
