@@ -63,6 +63,11 @@ export interface SqliteOptions {
   readonly synchronous?: 'full' | 'normal';
   /** Longest wait for another process's transaction, ms; then BACKEND_UNAVAILABLE. Minimum 0. Default 5000. */
   readonly busyTimeout?: number;
+  /**
+   * Largest size of the file without its log, bytes; an `add` beyond it rejects with BACKEND_DISK_FULL, and succeeds
+   * again when jobs have gone. Minimum 65536. Default: no bound but the disk's.
+   */
+  readonly maxBytes?: number;
 }
 
 interface Pending {
@@ -86,12 +91,18 @@ export class SqliteBackend implements Backend {
 
   /** @param path the file; it and its folder are made when they are not there */
   constructor(path: string, options: SqliteOptions = {}) {
-    const { clock = systemClock, synchronous = 'full', busyTimeout = 5000 } = options;
+    const {
+      clock = systemClock,
+      synchronous = 'full',
+      busyTimeout = 5000,
+      maxBytes = Number.POSITIVE_INFINITY,
+    } = options;
     assertOption('path', path, typeof path === 'string' && path.length > 0, 'a non-empty string');
     assertOption('synchronous', synchronous, ['full', 'normal'].includes(synchronous), '"full" or "normal"');
     assertOption('busyTimeout', busyTimeout, busyTimeout >= 0, 'a number of milliseconds from 0');
+    assertOption('maxBytes', maxBytes, maxBytes >= 65_536, 'a number of bytes from 65536');
     this.name = `sqlite:${path}`;
-    this.#database = { path, synchronous, busyTimeout };
+    this.#database = { path, synchronous, busyTimeout, maxBytes };
     this.#clock = clock;
   }
 
@@ -277,9 +288,9 @@ export class SqliteBackend implements Backend {
     return new Promise((resolve, reject) => {
       this.#assertOpen();
       const call = this.#call++;
+      this.#post({ ...request, call }); // throws for what cannot be copied to another thread
       this.#pending.set(call, { resolve, reject });
       if (this.#pending.size === 1) this.#worker?.ref();
-      this.#post({ ...request, call });
     });
   }
 

@@ -13,10 +13,12 @@ export interface DatabaseOptions {
   readonly synchronous: 'full' | 'normal';
   /** Longest wait for another process's transaction, ms. */
   readonly busyTimeout: number;
+  /** Largest size of the database, bytes. */
+  readonly maxBytes: number;
 }
 
 export function openDatabase(options: DatabaseOptions): DatabaseSync {
-  const { path, synchronous, busyTimeout } = options;
+  const { path, synchronous, busyTimeout, maxBytes } = options;
   mkdirSync(dirname(path), { recursive: true });
   inspect(path, busyTimeout);
 
@@ -29,6 +31,10 @@ export function openDatabase(options: DatabaseOptions): DatabaseSync {
     db.exec('BEGIN IMMEDIATE');
     migrate(db);
     db.exec('COMMIT');
+    if (maxBytes < Number.POSITIVE_INFINITY) {
+      const { page_size: pageSize } = db.prepare('PRAGMA page_size').get() as { page_size: number };
+      db.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(maxBytes / pageSize))}`);
+    }
     // From here on `begin` does the waiting: SQLite's own back-off sleeps up to 100 ms, long after the lock is free.
     db.exec('PRAGMA busy_timeout = 0');
     return db;
