@@ -356,6 +356,28 @@ describe('POST /payloads: 413', () => {
   });
 });
 
+describe('a connection after its last answer', () => {
+  it('is not listened to: what comes behind would be stored and nobody told', async (t) => {
+    const { client, store } = await setUp(t, { maxLength: 100 });
+    const head = post('', { 'content-length': undefined, 'transfer-encoding': 'chunked' });
+    client.send(Buffer.concat([head, Buffer.from(`c8\r\n${'x'.repeat(200)}\r\n0\r\n\r\n`), post('[1]')]));
+    assertProblem(await client.next(), 413, 'BODY_TOO_LARGE');
+    await client.end().ended();
+    assert.equal(client.answers.length, 0);
+    assert.equal(store.calls, 0);
+  });
+
+  it('is cut when the client does not end it', async (t) => {
+    const clock = new VirtualClock();
+    const { client } = await setUp(t, { clock });
+    await client.send('garbage\r\n\r\n').next();
+    await untilWaiting(clock);
+    await clock.advance(1000);
+    await client.ended();
+    assert.equal(clock.pending, 0);
+  });
+});
+
 describe('POST /payloads: 415, 417, 422', () => {
   it('other content types and charsets are refused with what is accepted', async (t) => {
     const { client } = await setUp(t);
