@@ -33,11 +33,6 @@ export class Connection {
     return this.#closing;
   }
 
-  /** Nothing was asked, or all answers are out. */
-  get idle(): boolean {
-    return !this.#newest || this.#newest.response.writableFinished;
-  }
-
   begin(exchange: Exchange): void {
     this.#newest = exchange;
   }
@@ -59,6 +54,12 @@ export class Connection {
     };
   }
 
+  /** Ends the connection when it has nothing under way. A request without answer ends it by its answer. */
+  retire(): void {
+    if (this.#idle) this.destroy();
+    else if (this.#newest?.answered) this.#newest.response.once('finish', () => this.#socket.destroySoon());
+  }
+
   /**
    * The bytes that came are not HTTP, too many, or too slow. The request they belong to is refused; if they belong to
    * none, what was asked before is answered first and the refusal follows. Returns false when nobody can be told.
@@ -72,13 +73,18 @@ export class Connection {
       return false;
     }
     this.closeSoftly();
-    if (newest && !this.idle) newest.response.once('finish', () => this.#reply(code, detail));
+    if (newest && !this.#idle) newest.response.once('finish', () => this.#reply(code, detail));
     else this.#reply(code, detail);
     return true;
   }
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  /** Nothing was asked, or all answers are out. */
+  get #idle(): boolean {
+    return !this.#newest || this.#newest.response.writableFinished;
   }
 
   /** Where there is no request there is no ServerResponse, so this one is written by hand. */

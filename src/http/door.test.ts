@@ -668,6 +668,23 @@ describe('stop', () => {
     await stopped;
   });
 
+  it('ends a connection whose answer is on its way when the answer is out', async (t) => {
+    const clock = new VirtualClock();
+    // Too much for the socket's buffers, so that the answer cannot be out before the door is told to stop.
+    const large = { name: 'm', help: 'x'.repeat(20_000_000), type: 'gauge', samples: [] } as const;
+    const told = Promise.withResolvers<Promise<void>>();
+    const metrics = () => {
+      queueMicrotask(() => told.resolve(door.stop()));
+      return [large];
+    };
+    const { client, door } = await setUp(t, { clock, metrics });
+    client.send(get('/metrics'));
+    await told.promise;
+    assert.equal((await client.next()).status, 200);
+    await client.ended();
+    assert.equal(door.state, 'stopped');
+  });
+
   it('cuts off what takes longer than the grace', async (t) => {
     const clock = new VirtualClock();
     const { client, door } = await setUp(t, { clock, stopGrace: 700 });

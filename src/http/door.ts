@@ -91,6 +91,8 @@ export class FrontDoor extends Service {
     });
     // A client may end its side when all is sent, and still waits for the answer; node:http would hang up on it.
     Object.assign(server, { httpAllowHalfOpen: true });
+    // `close` calls this, and it cuts answers that are given but not written out; connections retire below instead.
+    server.closeIdleConnections = () => {};
     server.maxRequestsPerSocket = 0;
     server.maxConnections = maxConnections;
     server.on('connection', (socket) => this.#greet(socket));
@@ -110,7 +112,7 @@ export class FrontDoor extends Service {
     if (!server) return;
     this.#around.stopping = true;
     const closed = new Promise((resolve) => server.close(resolve));
-    for (const connection of this.#connections.values()) if (connection.idle) connection.destroy();
+    for (const connection of this.#connections.values()) connection.retire();
     const grace = this.#settings.clock.timer(this.#settings.stopGrace, () => {
       for (const connection of this.#connections.values()) connection.destroy();
     });
@@ -132,7 +134,9 @@ export class FrontDoor extends Service {
   }
 
   #greet(socket: Socket): void {
-    this.#connections.set(socket, new Connection(socket, this.#settings.clock));
+    const connection = new Connection(socket, this.#settings.clock);
+    this.#connections.set(socket, connection);
+    if (this.#around.stopping) connection.retire();
     socket.once('close', () => this.#connections.delete(socket));
   }
 

@@ -26,6 +26,7 @@ const KEY_TTL = 24 * 60 * 60 * 1000;
 const usableKey = /^[ -~]{1,255}$/;
 /** `return=representation` among the preferences of a Prefer header (RFC 7240). */
 const representation = /(^|[,;\s])return\s*=\s*"?representation"?($|[,;\s])/i;
+const applied = ['Preference-Applied', 'return=representation'];
 const TYPES = 'application/json, application/x-ndjson';
 
 /** Why a request is refused: code, detail, and headers that help. */
@@ -150,9 +151,9 @@ export class Intake {
 
 function accept(exchange: Exchange, ids: readonly string[]): void {
   const { prefer } = exchange.request.headers;
-  if (prefer === undefined || !representation.test(String(prefer))) exchange.json(200, `{"accepted":${ids.length}}`);
-  else
-    exchange.json(200, JSON.stringify({ accepted: ids.length, ids }), ['Preference-Applied', 'return=representation']);
+  const full = prefer !== undefined && representation.test(String(prefer));
+  if (!full) exchange.json(200, `{"accepted":${ids.length}}`);
+  else exchange.json(200, JSON.stringify({ accepted: ids.length, ids }), applied);
 }
 
 /** How a body of this content type is split, or undefined when it cannot be. */
