@@ -1,12 +1,28 @@
 /** What every backend asks of its input, before anything of a call is stored. */
 import { assertOption } from '../errors.ts';
-import type { Ending, NewJob } from './backend.ts';
+import type { AddGroup, Ending, NewJob } from './backend.ts';
+
+/** Throws OPTION_INVALID unless the conditions of the group make sense; its jobs are looked at one by one. */
+export function assertGroup({ maxWaiting, once }: AddGroup): void {
+  const isLimit = maxWaiting === undefined || maxWaiting >= 0;
+  assertOption('maxWaiting', maxWaiting, isLimit, 'a number from 0');
+  if (!once) return;
+  const { key, fingerprint, ttl } = once;
+  assertOption('once.key', key, isName(key), 'a non-empty, well-formed string');
+  assertOption('once.fingerprint', fingerprint, typeof fingerprint === 'string', 'a string');
+  assertOption('once.ttl', ttl, ttl >= 0 && ttl <= MAX_TIME, 'a number of milliseconds from 0');
+}
+
+/** Throws OPTION_INVALID unless `limit` can be a number of jobs. */
+export function assertLimit(limit: number): void {
+  assertOption('limit', limit, Number.isSafeInteger(limit) && limit >= 0, 'an integer from 0');
+}
 
 /** Throws OPTION_INVALID unless the job is one that any backend can store. */
 export function assertJob(job: NewJob): void {
   const { queue, name, priority, maxAttempts } = job;
-  assertOption('queue', queue, isName(queue), 'a non-empty string');
-  assertOption('name', name, isName(name), 'a non-empty string');
+  assertOption('queue', queue, isName(queue), 'a non-empty, well-formed string');
+  assertOption('name', name, isName(name), 'a non-empty, well-formed string');
   assertOption(
     'priority',
     priority,
@@ -44,6 +60,7 @@ const MAX_ATTEMPTS = 2 ** 31 - 1;
 /** What a Date can hold. */
 const MAX_TIME = 8.64e15;
 
+/** Half a surrogate pair cannot be written as UTF-8, so it would come back as another name. */
 function isName(value: unknown): boolean {
-  return typeof value === 'string' && value.length > 0;
+  return typeof value === 'string' && value.length > 0 && value.isWellFormed();
 }

@@ -152,11 +152,21 @@ export function adding(open: Open): void {
         { maxAttempts: 0 },
         { payload: 'text' },
         { runAt: Number.NaN },
+        { queue: 'half a \ud83d' },
       ];
       for (const part of bad) {
         const wrong = job('', part as Partial<NewJob>);
         const call = backend.add([{ jobs: [job()] }, { jobs: [job(), wrong] }]);
         await assert.rejects(call, { code: 'MILLRACE_OPTION_INVALID' }, JSON.stringify(part));
+      }
+      const jobs = [job()];
+      const once = { key: 'k', fingerprint: 'f', ttl: 1 };
+      for (const part of [{ maxWaiting: -1 }, { once: { ...once, key: '' } }, { once: { ...once, ttl: Number.NaN } }]) {
+        await assert.rejects(
+          backend.add([{ jobs, ...part }]),
+          { code: 'MILLRACE_OPTION_INVALID' },
+          JSON.stringify(part),
+        );
       }
       assert.deepEqual(await backend.list({}), []);
     });

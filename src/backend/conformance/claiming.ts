@@ -37,6 +37,9 @@ export function claiming(open: Open): void {
       assert.deepEqual((await claim(backend, 2)).map(text), ['1', '2']);
       assert.deepEqual((await claim(backend, 2)).map(text), ['3']);
       assert.deepEqual(await counts(backend), { running: 3 });
+      for (const limit of [-1, 0.5, Number.POSITIVE_INFINITY]) {
+        await assert.rejects(claim(backend, limit), { code: 'MILLRACE_OPTION_INVALID' });
+      }
     });
 
     it('never gives a job to two servers that claim at the same time', async (t) => {

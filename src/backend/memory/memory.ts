@@ -27,7 +27,7 @@ import type {
   ServerRecord,
   SettleResult,
 } from '../backend.ts';
-import { assertEnding, assertJob } from '../check.ts';
+import { assertEnding, assertGroup, assertJob, assertLimit } from '../check.ts';
 import { Ids, newStoreId } from '../ids.ts';
 import { Listeners } from '../listeners.ts';
 import { Heap } from './heap.ts';
@@ -82,7 +82,10 @@ export class MemoryBackend implements Backend {
 
   async add(groups: readonly AddGroup[]): Promise<readonly AddResult[]> {
     this.#assertOpen();
-    for (const group of groups) for (const job of group.jobs) assertJob(job);
+    for (const group of groups) {
+      assertGroup(group);
+      for (const job of group.jobs) assertJob(job);
+    }
     const now = this.#now();
     this.#forget(now);
     return groups.map((group) => this.#addGroup(group, now));
@@ -90,6 +93,7 @@ export class MemoryBackend implements Backend {
 
   async claim(request: ClaimRequest): Promise<ClaimResult> {
     this.#assertOpen();
+    assertLimit(request.limit);
     const server = this.#servers.get(request.server);
     if (!server) throw new MillraceError('SERVER_UNKNOWN', { server: request.server });
     const now = this.#now();
@@ -173,6 +177,7 @@ export class MemoryBackend implements Backend {
 
   async list(filter: JobFilter, limit = 100): Promise<readonly JobRecord[]> {
     this.#assertOpen();
+    assertLimit(limit);
     return this.#match(filter, limit).map(toRecord);
   }
 

@@ -37,6 +37,7 @@ import type {
   ServerRecord,
   SettleResult,
 } from '../backend.ts';
+import { assertLimit } from '../check.ts';
 import { Ids } from '../ids.ts';
 import { Listeners } from '../listeners.ts';
 import type { DatabaseOptions } from './database.ts';
@@ -131,6 +132,7 @@ export class SqliteBackend implements Backend {
   }
 
   async claim({ server, queues, limit }: ClaimRequest): Promise<ClaimResult> {
+    assertLimit(limit);
     const answer = await this.#ask<ClaimAnswer>({ kind: 'claim', now: this.#now(), server, queues, limit });
     const jobs = this.#toClaimed(answer);
     return answer.nextAt === undefined ? { jobs } : { jobs, nextAt: answer.nextAt };
@@ -186,6 +188,7 @@ export class SqliteBackend implements Backend {
   }
 
   async list(filter: JobFilter, limit = 100): Promise<readonly JobRecord[]> {
+    assertLimit(limit);
     const found = await this.#ask<NumberedRecord[]>({ kind: 'list', filter: this.#toWire(filter), limit });
     return found.map(({ number, ...rest }) => ({ id: this.#ids.format(number), ...rest }));
   }

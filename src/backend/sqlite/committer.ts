@@ -10,7 +10,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { MillraceError } from '../../errors.ts';
-import { begin, type DatabaseOptions } from './database.ts';
+import { begin, type DatabaseOptions, rollback } from './database.ts';
 import { Desk } from './desk.ts';
 import { toWire, translate } from './failure.ts';
 import { Registry } from './registry.ts';
@@ -45,7 +45,8 @@ export class Committer {
     try {
       return this.#transact(calls);
     } catch (error) {
-      this.#rollback();
+      rollback(this.#db);
+      this.registry.reset(); // what is in memory may never have been stored
       const failure = translate(error, this.#options.path);
       const isLocked = error instanceof MillraceError;
       if (calls.length > 1 && !isLocked) return calls.flatMap((call) => this.run([call]));
@@ -54,8 +55,7 @@ export class Committer {
   }
 
   #transact(calls: readonly Call[]): Answer[] {
-    if (calls.every(({ kind }) => readers.has(kind))) this.#db.exec('BEGIN');
-    else begin(this.#db, this.#options);
+    begin(this.#db, calls.every(({ kind }) => readers.has(kind)) ? 'read' : 'write', this.#options);
     this.registry.refresh();
     const answers = calls.map((call) => this.#answer(call));
     this.registry.save();
@@ -102,11 +102,5 @@ export class Committer {
       case 'pause':
         return this.#desk.pause(request.queue, request.paused);
     }
-  }
-
-  /** Some errors have rolled back already. What was in memory is not to be trusted either way. */
-  #rollback(): void {
-    if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
-    this.registry.reset();
   }
 }

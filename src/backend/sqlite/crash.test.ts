@@ -87,7 +87,6 @@ function start(t: TestContext, task: string, path: string): Other {
 }
 
 function ids(said: readonly string[], verb: string): string[] {
-  // The last line of a killed process may be cut off in the middle: it was not said.
   return said.filter((line) => line.startsWith(`${verb} `)).map((line) => line.slice(verb.length + 1));
 }
 
@@ -121,6 +120,7 @@ function processes(): void {
     const kept = await backend.list({}, 1e6);
     const have = new Set(kept.map(({ id }) => id));
     assert.ok(added.length > 0 && claimed.length > 0);
+    // The last line of a killed process may be cut off in the middle; then it was not said.
     assert.deepEqual(
       added.filter((id) => !have.has(id) && id.length === kept[0]?.id.length),
       [],

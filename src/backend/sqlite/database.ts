@@ -81,17 +81,21 @@ function assertWritable(what: string, path: string): void {
 
 const nothing = new Int32Array(new SharedArrayBuffer(4));
 
+/** `write` locks out other writers at once; `read` takes its snapshot and locks nobody. */
+const statements = { write: 'BEGIN IMMEDIATE', read: 'BEGIN; SELECT 1 FROM store' } as const;
+
 /**
- * Begins a write transaction, waiting for other processes in short naps. Holding up the thread is right: nothing that it
- * does could go on without the lock. Throws BACKEND_UNAVAILABLE after `busyTimeout` ms.
+ * Begins a transaction, waiting for other processes in short naps. Holding up the thread is right: nothing that it does
+ * could go on without the lock. Throws BACKEND_UNAVAILABLE after `busyTimeout` ms.
  */
-export function begin(db: DatabaseSync, { path, busyTimeout }: DatabaseOptions): void {
+export function begin(db: DatabaseSync, mode: 'read' | 'write', { path, busyTimeout }: DatabaseOptions): void {
   const deadline = performance.now() + busyTimeout;
   for (let nap = 0.1; ; nap = Math.min(2 * nap, 1)) {
     try {
-      db.exec('BEGIN IMMEDIATE');
+      db.exec(statements[mode]);
       return;
     } catch (cause) {
+      rollback(db);
       if (!isBusy(cause)) throw cause;
       if (performance.now() >= deadline) {
         const reason = `another process kept it locked for ${busyTimeout} ms`;
@@ -100,4 +104,9 @@ export function begin(db: DatabaseSync, { path, busyTimeout }: DatabaseOptions):
       Atomics.wait(nothing, 0, 0, nap);
     }
   }
+}
+
+/** Ends what was begun, if anything was: some errors have rolled back already. */
+export function rollback(db: DatabaseSync): void {
+  if (db.isTransaction) db.exec('ROLLBACK');
 }

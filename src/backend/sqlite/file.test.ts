@@ -196,6 +196,21 @@ describe('a full disk', () => {
   });
 });
 
+describe('the log of a file', () => {
+  it('stays short however much is written', async (t) => {
+    const path = join(await folder(), 'jobs.db');
+    const backend = await opened(t, path);
+    const megabyte = 1024 * 1024;
+    let longest = 0;
+    for (let i = 0; i < 40; i++) {
+      await add(backend, [large(megabyte)]);
+      await settle(backend, await claim(backend), { kind: 'completed' });
+      longest = Math.max(longest, (await stat(`${path}-wal`)).size);
+    }
+    assert.ok(longest < 20 * megabyte, `${longest} bytes`);
+  });
+});
+
 describe('the thread of a file', () => {
   it('that dies rejects what is under way and what comes later', async (t) => {
     let thread: Worker | undefined;

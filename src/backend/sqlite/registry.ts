@@ -92,7 +92,7 @@ export class Registry {
     this.#fresh = true;
   }
 
-  /** What is in memory may never have been stored. */
+  /** The next `refresh` reads everything again. */
   reset(): void {
     this.#fresh = false;
   }

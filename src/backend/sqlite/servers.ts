@@ -42,7 +42,7 @@ export class Servers {
       `INSERT INTO servers (name, host, pid, pid_space, pid_started, queues, concurrency, beat_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET queues = excluded.queues, concurrency = excluded.concurrency,
-           beat_at = max(beat_at, excluded.beat_at)`,
+           beat_at = excluded.beat_at`,
     );
     this.#all = db.prepare('SELECT * FROM servers ORDER BY id');
     this.#remove = db.prepare('DELETE FROM servers WHERE id = ?');

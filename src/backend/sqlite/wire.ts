@@ -20,7 +20,7 @@ import type {
   Outcome,
   ServerInfo,
 } from '../backend.ts';
-import { assertEnding, assertJob, assertPayload } from '../check.ts';
+import { assertEnding, assertGroup, assertJob, assertPayload } from '../check.ts';
 import type { Ids } from '../ids.ts';
 import type { WireError } from './failure.ts';
 
@@ -147,6 +147,7 @@ export function packAdd(groups: readonly AddGroup[], now: number): AddRequest {
   let count = 0;
   let size = 0;
   for (const group of groups) {
+    assertGroup(group);
     count += group.jobs.length;
     for (const job of group.jobs) {
       assertPayload(job);
@@ -237,8 +238,8 @@ function toDetail(ending: Ending): Detail {
 export function transfers(message: unknown): ArrayBuffer[] {
   const buffers: ArrayBuffer[] = [];
   if (typeof message !== 'object' || message === null) return buffers;
-  for (const value of Object.values(message)) {
-    // An empty one is shared by nobody and moves nothing.
+  for (const value of ArrayBuffer.isView(message) ? [message] : Object.values(message)) {
+    // Nothing to move in an empty one.
     if (ArrayBuffer.isView(value) && value.byteLength > 0) buffers.push(value.buffer as ArrayBuffer);
   }
   return buffers;
