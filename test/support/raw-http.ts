@@ -14,7 +14,10 @@ export interface Answer {
 export class RawClient {
   readonly #socket: Socket;
   readonly #answers: Answer[] = [];
-  #received = Buffer.alloc(0);
+  #pieces: Buffer[] = [];
+  /** Bytes that came, and how many must have come before looking at them again makes sense. */
+  #size = 0;
+  #needed = 0;
   #closed = false;
   #changed: (() => void)[] = [];
   /** Set for the next answer: it has no body whatever its headers say. */
@@ -84,20 +87,24 @@ export class RawClient {
   }
 
   #take(chunk: Buffer): void {
-    this.#received = Buffer.concat([this.#received, chunk]);
-    for (;;) {
-      const end = this.#received.indexOf('\r\n\r\n');
-      if (end === -1) return;
-      const [line = '', ...fields] = this.#received.toString('latin1', 0, end).split('\r\n');
+    this.#pieces.push(chunk);
+    this.#size += chunk.length;
+    if (this.#size < this.#needed) return;
+    let received = Buffer.concat(this.#pieces);
+    for (let end = received.indexOf('\r\n\r\n'); end !== -1; end = received.indexOf('\r\n\r\n')) {
+      const [line = '', ...fields] = received.toString('latin1', 0, end).split('\r\n');
       const headers = Object.fromEntries(fields.map((field) => splitField(field)));
       const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(line)?.[1]);
       const length = this.expectsHead || status < 200 ? 0 : Number(headers['content-length'] ?? 0);
-      const total = end + 4 + length;
-      if (this.#received.length < total) return;
-      this.#answers.push({ status, headers, body: this.#received.toString('utf8', end + 4, total) });
-      this.#received = this.#received.subarray(total);
+      this.#needed = end + 4 + length;
+      if (received.length < this.#needed) break;
+      this.#answers.push({ status, headers, body: received.toString('utf8', end + 4, this.#needed) });
+      received = received.subarray(this.#needed);
+      this.#needed = 0;
       this.#wake();
     }
+    this.#pieces = [received];
+    this.#size = received.length;
   }
 }
 
