@@ -274,7 +274,8 @@ describe('Pool.close', () => {
     assert.equal(pool.stats().running, 1, 'it says that a body still runs');
     deaf.resolve('too late');
     await pool.drain();
-    assert.equal(pool.stats().running, 0);
+    const { running, fulfilled, cancelled } = pool.stats();
+    assert.deepEqual({ running, fulfilled, cancelled }, { running: 0, fulfilled: 1, cancelled: 4 }, 'counted once');
   });
 
   it('closes at the end of its scope', async () => {
@@ -434,6 +435,26 @@ describe('Pool.run', () => {
     assert.deepEqual(results.map(({ index }) => index).toSorted(), [0, 1, 2, 3]);
     assert.ok(results.every((result) => result.status === 'cancelled' && (result.error as Error).message === 'enough'));
     assert.equal(getEventListeners(over.signal, 'abort').length, 0);
+  });
+
+  it('loses no job of a synchronous source to an abort in the moment it is pulled', async () => {
+    for (let last = 1; last <= 5; last++) {
+      const pool = new Pool({ workers: 1 });
+      const over = new AbortController();
+      let pulled = 0;
+      const source = (function* () {
+        for (;;) {
+          if (++pulled === last) over.abort(new Error('now'));
+          yield pulled;
+        }
+      })();
+      const jobs: number[] = [];
+      const reading = (async () => {
+        for await (const { job } of pool.run(source, (n) => n, { signal: over.signal })) jobs.push(job);
+      })();
+      await assert.rejects(reading, { message: 'now' });
+      assert.equal(jobs.length, pulled);
+    }
   });
 
   it('does not throw for an abort that came after the last job was taken', async () => {
