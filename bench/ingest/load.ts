@@ -9,7 +9,6 @@
  *   --warmup N         seconds that are not counted in the figures. Default 2
  *   --connections N    keep-alive connections, one request at a time on each. Default 64
  *   --pause MS         how long a connection rests after a 503 or 429. Default 100
- *   --first N          number of the first request, so that runs against one store do not repeat. Default 0
  *   --outcomes FILE    a byte per request: 0 not sent, 1 accepted, 2 refused, 3 unknown
  *
  * Prints a `LoadProgress` once a second, and a `LoadResult` as its last line.
@@ -32,13 +31,11 @@ const { values } = parseArgs({
     warmup: { type: 'string', default: '2' },
     connections: { type: 'string', default: '64' },
     pause: { type: 'string', default: '100' },
-    first: { type: 'string', default: '0' },
     outcomes: { type: 'string' },
   },
 });
 const port = Number(values.port);
 const pause = Number(values.pause);
-const first = Number(values.first);
 /** After the last request was sent, how long its answer may take, ms. */
 const PATIENCE = 10_000;
 /** How long a connection that broke waits before the next, ms. */
@@ -84,7 +81,7 @@ class Connection {
     if (sent === outcomes.length) outcomes = grow(outcomes);
     this.#current = sent++;
     outcomes[this.#current] = UNKNOWN;
-    this.#request.number(first + this.#current);
+    this.#request.number(this.#current);
     this.#socket?.write(this.#request.bytes);
   }
 
