@@ -89,6 +89,8 @@ export class SqliteBackend implements Backend {
   #lost: MillraceError | undefined;
   #ids = new Ids('');
   #call = 0;
+  #listening = false;
+  #held = false;
 
   /** @param path the file; it and its folder are made when they are not there */
   constructor(path: string, options: SqliteOptions = {}) {
@@ -167,11 +169,10 @@ export class SqliteBackend implements Backend {
   wake(queues: readonly string[], listener: () => void): () => void {
     this.#assertOpen();
     const remove = this.#listeners.add(queues, listener);
-    if (this.#listeners.size === 1) this.#post({ kind: 'listen', on: true });
+    this.#listen();
     return () => {
-      const before = this.#listeners.size;
       remove();
-      if (before === 1 && this.#listeners.size === 0 && !this.#closing) this.#post({ kind: 'listen', on: false });
+      this.#listen();
     };
   }
 
@@ -250,7 +251,7 @@ export class SqliteBackend implements Backend {
           case 'open':
             this.#ids = new Ids(message.store);
             this.#worker = worker;
-            worker.unref(); // only a call under way keeps the process alive
+            worker.unref();
             resolve();
         }
       });
@@ -267,7 +268,7 @@ export class SqliteBackend implements Backend {
     await this.#opening?.catch(() => undefined);
     const worker = this.#worker;
     if (!worker) return;
-    worker.ref();
+    this.#hold();
     const ended = new Promise((resolve) => worker.once('exit', resolve));
     // Comes after every call in the port, so those are answered first.
     worker.postMessage({ kind: 'close' } satisfies ToThread);
@@ -293,12 +294,30 @@ export class SqliteBackend implements Backend {
       const call = this.#call++;
       this.#post({ ...request, call }); // throws for what cannot be copied to another thread
       this.#pending.set(call, { resolve, reject });
-      if (this.#pending.size === 1) this.#worker?.ref();
+      this.#hold();
     });
   }
 
   #post(message: ToThread): void {
     this.#worker?.postMessage(message, transfers(message));
+  }
+
+  /** The thread watches the file for other processes while somebody here wants to know. */
+  #listen(): void {
+    const on = this.#listeners.size > 0;
+    if (on === this.#listening || this.#closing) return;
+    this.#listening = on;
+    this.#post({ kind: 'listen', on });
+    this.#hold();
+  }
+
+  /** A call under way, a listener or closing keeps the process alive; a backend that was only left open does not. */
+  #hold(): void {
+    const held = this.#pending.size > 0 || this.#listening || this.#closing !== undefined;
+    if (held === this.#held) return;
+    this.#held = held;
+    if (held) this.#worker?.ref();
+    else this.#worker?.unref();
   }
 
   #receive(answers: readonly Answer[], woken: readonly string[]): void {
@@ -308,7 +327,7 @@ export class SqliteBackend implements Backend {
       if ('error' in answer) pending?.reject(fromWire(answer.error));
       else pending?.resolve(answer.value as never);
     }
-    if (this.#pending.size === 0) this.#worker?.unref();
+    this.#hold();
     for (const queue of woken) this.#listeners.wake(queue);
   }
 

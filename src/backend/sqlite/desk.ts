@@ -70,7 +70,6 @@ export class Desk {
   cancel(filter: WireFilter, reason: string, now: number): number {
     const error = `json_object('attempt', attempt, 'at', ?, 'message', ?)`;
     const set = `state = ${S.cancelled}, ended_at = ?, errors = ${appended(error)}`;
-    // The error stands twice in it: once to see whether there is one.
     return this.#update(filter, WAITING, 'cancelled', set, [now, now, reason, now, reason]);
   }
 

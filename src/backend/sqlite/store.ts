@@ -101,8 +101,8 @@ export class Store {
     );
     this.#delete = db.prepare('DELETE FROM jobs WHERE number IN (SELECT value FROM json_each(?))');
     this.#end = db.prepare(
-      `UPDATE jobs SET state = ?1, server = NULL, run_at = coalesce(?2, run_at), attempt = attempt + ?3, ended_at = ?4,
-         errors = ${appended('?5')} WHERE number = ?6`,
+      `UPDATE jobs SET state = ?, server = NULL, run_at = coalesce(?, run_at), attempt = attempt + ?, ended_at = ?,
+         errors = ${appended('?')} WHERE number = ?`,
     );
   }
 
@@ -159,9 +159,9 @@ export class Store {
         claimed.push({ queue, rows });
         left -= rows.length;
       }
-      if (left > 0) nextAt = earlier(nextAt, this.#nextAt(queue));
+      if (left > 0) nextAt = earlier(nextAt, this.#nextDueAt(queue));
     }
-    return pack(claimed, limit - left, nextAt, (id) => this.#registry.nameById(id));
+    return pack(claimed, limit - left, left > 0 ? nextAt : undefined, (id) => this.#registry.nameById(id));
   }
 
   /** 1 = taken, 0 = stale, per outcome. */
@@ -193,7 +193,8 @@ export class Store {
       const retries = kind === 'failed' && at !== null;
       const state = retries ? 'retryable' : nextState[kind];
       const ended = state === 'discarded' || state === 'cancelled';
-      this.#end.run(S[state], at, Number(retries), ended ? now : null, error && JSON.stringify(error), number);
+      const text = error && JSON.stringify(error);
+      this.#end.run(S[state], at, Number(retries), ended ? now : null, text, text, number);
       move(queue, 'running', state, 1);
     }
     if (completed.length > 0) this.#delete.run(JSON.stringify(completed));
@@ -237,7 +238,7 @@ export class Store {
     }
   }
 
-  #nextAt(queue: QueueRow): number | undefined {
+  #nextDueAt(queue: QueueRow): number | undefined {
     let next: number | undefined;
     for (const state of ['scheduled', 'retryable'] as const) {
       if (queue.counts[state] === 0) continue;
@@ -260,7 +261,7 @@ const nextState = {
   returned: 'available',
 } as const satisfies Record<(typeof endingKinds)[number], JobState>;
 
-/** SQL: the history with one more error, the oldest falling out; unchanged when there is none. */
+/** SQL: the history with one more error, the oldest falling out; unchanged when there is none. `error` stands in it twice. */
 export function appended(error: string): string {
   const history = `coalesce(errors, '[]')`;
   const room = `CASE WHEN json_array_length(${history}) >= ${maxErrors} THEN json_remove(errors, '$[0]') ELSE ${history} END`;

@@ -157,7 +157,8 @@ export function packAdd(groups: readonly AddGroup[], now: number): AddRequest {
   const templates = new Templates();
   const heads = new Int32Array(2 * groups.length);
   const jobs = new Int32Array(2 * count);
-  const bytes = new Uint8Array(size);
+  // A byte to spare: an empty payload in an empty block would have no address, which Node 22 stores as NULL.
+  const bytes = new Uint8Array(size + 1);
   const once: Once[] = [];
   let runAt: Float64Array<ArrayBuffer> | undefined;
   let at = 0;
