@@ -63,9 +63,12 @@ export function jobServer(options: { backend: Backend; clock: Clock; print: (lin
   const pause = (ms: number) => new Promise<void>((resolve) => clock.timer(ms, resolve));
   const story = async () => {
     await pause(2_000);
-    await client.enqueue(mail, ['xcl_168@aliyun.com', 'sub', 'body']);
-    await client.enqueue(unregistered, ['aaaaaaaaaaaaaaaaaaa']);
-    await client.enqueue(log, ['x.log', 'c.log', 'l.log']);
+    // Calls of the same moment travel together and keep their order.
+    await Promise.all([
+      client.enqueue(mail, ['xcl_168@aliyun.com', 'sub', 'body']),
+      client.enqueue(unregistered, ['aaaaaaaaaaaaaaaaaaa']),
+      client.enqueue(log, ['x.log', 'c.log', 'l.log']),
+    ]);
     await pause(1_000);
     await client.enqueue(exception, ['try{}exception{}']);
     await pause(5_000);

@@ -4,6 +4,9 @@ export { openBackend } from './backend/open.ts';
 export { Client, type ClientOptions, type EnqueueOptions } from './client/client.ts';
 export { type Clock, systemClock, VirtualClock } from './clock.ts';
 export { type ErrorCode, type ErrorFields, isError, MillraceError } from './errors.ts';
+export { FrontDoor } from './http/door.ts';
+export type { Metric } from './http/metrics.ts';
+export type { FrontDoorOptions } from './http/options.ts';
 export { type Backoff, exponential, fixed } from './job/backoff.ts';
 export { discard, snooze } from './job/control.ts';
 export {
@@ -18,7 +21,28 @@ export {
   type ResultOf,
 } from './job/job.ts';
 export type { StandardSchema } from './job/schema.ts';
+export { Channel, type Received } from './pool/channel.ts';
+export { Dispatcher, type DispatcherOptions } from './pool/dispatcher.ts';
+export {
+  type CloseOptions,
+  type CloseReport,
+  Pool,
+  type PoolOptions,
+  type PoolStats,
+  type Result,
+  type RunOptions,
+  type Source,
+  type Submission,
+  type SubmitOptions,
+  type TaskBody,
+  type TaskContext,
+  type WhenFull,
+} from './pool/pool.ts';
 export type { Observer, ServerEvent } from './server/events.ts';
 export type { Queues } from './server/queues.ts';
 export { JobServer, type JobServerOptions } from './server/server.ts';
 export { type StopOnSignalsOptions, stopOnSignals } from './server/signals.ts';
+export { GatedSink, type SinkStats } from './sink/gated.ts';
+export { compileKeyTemplate, type KeyOf, type KeySource } from './sink/key.ts';
+export { openSink, type SinkOptions } from './sink/open.ts';
+export type { Sink, SinkObject } from './sink/sink.ts';

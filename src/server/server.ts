@@ -95,7 +95,7 @@ export class JobServer extends Service {
       const executor = new Executor({ ...shared, definitions: this.#definitions, settle: (o) => settler.settle(o) });
       const dispatcher: Dispatcher<Work> = new Dispatcher({
         workers,
-        queue: Math.max(1, prefetch),
+        queue: prefetch,
         run: (work) => executor.run(work),
         onRoom: () => fetcher.roomFreed(),
       });
