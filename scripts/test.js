@@ -40,7 +40,9 @@ const args = [
     ? ['--experimental-test-coverage', '--test-coverage-include=src/**', '--test-coverage-exclude=**/*.test.ts']
     : []),
   ...options,
-  ...(places.length > 0 ? places.map(toPattern) : ['src/**/*.test.ts', 'test/**/*.test.ts', 'examples/**/*.test.ts']),
+  ...(places.length > 0
+    ? places.map(toPattern)
+    : ['src/**/*.test.ts', 'test/**/*.test.ts', 'examples/**/*.test.ts', 'bench/**/*.test.ts']),
 ];
 
 const runner = spawn(existsSync(pinned) ? pinned : process.execPath, args, { cwd: root, stdio: 'inherit' });

@@ -36,6 +36,9 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const node = (program: string, args: readonly string[] = []) =>
   Program.start(process.execPath, [here(program), ...args]);
 
+/** The bench's sink, in a process of its own. */
+export const startSink = (args: readonly string[]) => node('./sink.ts', args);
+
 /** Any key does for the bench's sink; the S3 client wants to have one. */
 const credentials = { AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench', AWS_REGION: 'us-east-1' };
 
@@ -55,7 +58,7 @@ export function millrace(name: string, options: ServeOptions): Contender {
   return {
     name,
     async start(folder) {
-      const sink = sinkArgs && (await node('./sink.ts', sinkArgs));
+      const sink = sinkArgs && (await startSink(sinkArgs));
       try {
         return await serve(folder, sink);
       } catch (error) {

@@ -2,10 +2,11 @@
  * The store for the runs: takes S3 PUTs in memory, with little CPU, and knows which payloads it holds. A program of its
  * own.
  *
- *   node bench/ingest/sink.ts [--latency MS] [--knee N]        prints `http://127.0.0.1:PORT`
+ *   node bench/ingest/sink.ts [--latency MS] [--knee N] [--forget]        prints `http://127.0.0.1:PORT`
  *
  *   --latency MS  how long a PUT takes. Default 0
  *   --knee N      more PUTs than this at once are answered 503 SlowDown. Default: no bound
+ *   --forget      keep nothing of what is stored: for PUTs of any content
  *
  *   GET /-/stats   SinkStats as JSON
  *   GET /-/counts  a byte per payload number: how many objects hold it
@@ -20,7 +21,9 @@ import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { eachNumber } from './payloads.ts';
 import type { SinkStats } from './protocol.ts';
 
-const { values } = parseArgs({ options: { latency: { type: 'string' }, knee: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { latency: { type: 'string' }, knee: { type: 'string' }, forget: { type: 'boolean' } },
+});
 const latency = Number(values.latency ?? 0);
 const knee = Number(values.knee ?? Number.POSITIVE_INFINITY);
 
@@ -30,12 +33,13 @@ const stats = { puts: 0, slowDowns: 0, payloads: 0, bytes: 0 };
 let underWay = 0;
 
 function store(key: string, body: Buffer): void {
+  stats.puts++;
+  stats.bytes += body.length;
+  if (values.forget) return;
   const before = objects.get(key);
   if (before) eachNumber(inflate(before), (n) => count(n, -1));
   eachNumber(inflate(body), (n) => count(n, 1));
   objects.set(key, body);
-  stats.puts++;
-  stats.bytes += body.length;
 }
 
 function count(n: number, change: 1 | -1): void {
