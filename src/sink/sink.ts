@@ -23,7 +23,7 @@ export interface Sink extends AsyncDisposable {
   open(): Promise<void>;
   /**
    * Stores one object. Rejects with
-   * SINK_REFUSED when the same request can never succeed (the job is discarded, with the error),
+   * SINK_REFUSED or SINK_KEY_INVALID when the same request can never succeed (the job is discarded, with the error),
    * SINK_AWAY when the store cannot take it now (throttled, 5xx, connection trouble, no permission, no such bucket,
    * full disk: all that somebody can mend; `retryAfter` in ms when the store said when), or the signal's reason.
    * A sink in doubt says SINK_AWAY: waiting loses nothing.

@@ -16,14 +16,14 @@
  * Rules that keep it honest:
  * - It grows only while the limit is what holds the caller back.
  * - One step back per episode: refusals of attempts that began before the last step are its echo.
- * - Latency is compared with the best seen for bodies of the same size. Above `1.5 × best + slack` it does not grow,
- *   above `3 × best + slack` it steps back. With one attempt in flight nobody queues: that latency *is* the best.
+ * - While latency is raised it does not grow, and when latency stays high it steps back (latency.ts).
  *
  * Costs: a few additions per sample; state of fixed size. No timer: time passes only through samples.
  */
 import type { Clock } from '../../clock.ts';
 import { systemClock } from '../../clock.ts';
 import { MillraceError } from '../../errors.ts';
+import { Latency, type LatencySign } from './latency.ts';
 import type { Limit, Sample } from './limit.ts';
 
 export interface AimdOptions {
@@ -49,20 +49,11 @@ const STEEPNESS = 0.06;
 const STRETCH_ABOVE = 30;
 /** The doubling overshoots, so the step back from it is longer. */
 const DECREASE_AFTER_DOUBLING = 0.7;
-const GROW_BELOW = 1.5;
-const SHRINK_ABOVE = 3;
-/** A latency beyond this multiple of the best counts as this. */
-const OUTLIER = 2 * SHRINK_ABOVE;
-/** Weight of the newest latency in the running mean. */
-const NEWEST = 0.1;
-/** Size classes: up to 4 KiB, 16 KiB, … 256 MiB, each four times the one before. */
-const CLASSES = 9;
 
 export class Aimd implements Limit {
   readonly #min: number;
   readonly #max: number;
   readonly #decrease: number;
-  readonly #slack: number;
   readonly #initial: number;
   readonly #clock: Clock;
   /** The limit before rounding down. */
@@ -77,9 +68,7 @@ export class Aimd implements Limit {
   #returnAfter = 0;
   #lastStepBack = Number.NEGATIVE_INFINITY;
   #lastReached = Number.NEGATIVE_INFINITY;
-  readonly #best = new Float64Array(CLASSES).fill(Number.POSITIVE_INFINITY);
-  /** Running mean of latency, per size class. */
-  readonly #mean = new Float64Array(CLASSES);
+  readonly #latency: Latency;
 
   constructor(options: AimdOptions = {}) {
     const { initial = 4, min = 1, max = 256, decrease = 0.9, slack = 50, clock = systemClock } = options;
@@ -91,7 +80,7 @@ export class Aimd implements Limit {
     this.#min = min;
     this.#max = max;
     this.#decrease = decrease;
-    this.#slack = slack;
+    this.#latency = new Latency(slack);
     this.#clock = clock;
     this.#initial = Math.min(Math.max(initial, min), max);
     this.#level = this.#initial;
@@ -105,16 +94,15 @@ export class Aimd implements Limit {
 
   sample(sample: Sample): void {
     if (sample.outcome === 'ignored') return;
-    const pressure = sample.outcome === 'overload' ? Number.POSITIVE_INFINITY : this.#pressure(sample);
-    if (pressure > SHRINK_ABOVE) this.#stepBack(sample.startedAt);
-    else if (pressure < GROW_BELOW && sample.inFlight >= this.limit) this.#grow(sample);
+    const sign = sample.outcome === 'overload' ? 'high' : this.#read(sample);
+    if (sign === 'high') this.#stepBack(sample.startedAt);
+    else if (sign === 'low' && sample.inFlight >= this.limit) this.#grow(sample);
   }
 
   restart(): void {
     this.#threshold = Math.max(this.#min, Math.min(this.#threshold, this.#level));
     this.#level = Math.min(this.#initial, this.#threshold);
-    this.#best.fill(Number.POSITIVE_INFINITY);
-    this.#mean.fill(0);
+    this.#latency.reset();
     this.#beginCurve();
   }
 
@@ -150,26 +138,9 @@ export class Aimd implements Limit {
     this.#returnAfter = Math.cbrt(Math.max(0, this.#ceiling - this.#threshold) / STEEPNESS);
   }
 
-  /** Mean latency as a multiple of the best for this size; 1 when it is within the slack, or not known. */
-  #pressure(sample: Sample): number {
-    if (sample.rtt === undefined) return 1;
-    const size = sizeClass(sample.bytes ?? 0);
-    const alone = sample.inFlight <= 1;
-    const best = alone ? sample.rtt : Math.min(sample.rtt, this.#best[size] as number);
-    this.#best[size] = best;
-    // One attempt that took a minute must not weigh like a hundred that took a second.
-    const worst = OUTLIER * best + this.#slack;
-    const rtt = Math.min(sample.rtt, worst);
-    const past = Math.min(this.#mean[size] as number, worst);
-    const mean = past === 0 || alone ? rtt : past + NEWEST * (rtt - past);
-    this.#mean[size] = mean;
-    return (mean - this.#slack) / best;
+  #read({ rtt, bytes = 0, inFlight }: Sample): LatencySign {
+    return rtt === undefined ? 'low' : this.#latency.observe(rtt, bytes, inFlight <= 1, this.#clock.monotonic());
   }
-}
-
-function sizeClass(bytes: number): number {
-  const quarters = Math.ceil(Math.log2(Math.max(1, bytes / 4096)) / 2);
-  return Math.min(CLASSES - 1, quarters);
 }
 
 function check(option: string, got: unknown, ok: boolean, expected: string): void {

@@ -30,7 +30,7 @@ export interface Credentials {
 export type CredentialProvider = () => Promise<Credentials>;
 
 const REFRESH_BEFORE = 5 * 60_000;
-/** After a refresh that failed, or brought nothing better, while the old ones still hold. */
+/** Between refreshes, at least. */
 const REFRESH_AGAIN_AFTER = 30_000;
 
 export class CredentialCache {
@@ -58,7 +58,7 @@ export class CredentialCache {
       return await this.#fetch();
     } catch (error) {
       if (!held || expires(held) <= this.#clock.now()) throw error;
-      this.#refreshAt = this.#clock.now() + REFRESH_AGAIN_AFTER;
+      this.#hold(held);
       return held;
     }
   }
@@ -72,16 +72,21 @@ export class CredentialCache {
   #fetch(): Promise<Credentials> {
     this.#fetching ??= this.#provider()
       .then((credentials) => {
-        this.#current = credentials;
-        const now = this.#clock.now();
-        this.#refreshAt = Math.max(expires(credentials) - REFRESH_BEFORE, now + REFRESH_AGAIN_AFTER);
-        this.#refreshAt = Math.min(this.#refreshAt, Math.max(expires(credentials), now));
+        this.#hold(credentials);
         return credentials;
       })
       .finally(() => {
         this.#fetching = undefined;
       });
     return this.#fetching;
+  }
+
+  #hold(credentials: Credentials): void {
+    this.#current = credentials;
+    const end = expires(credentials);
+    // Those that live for minutes only would else be fetched for every put.
+    const soonest = this.#clock.now() + REFRESH_AGAIN_AFTER;
+    this.#refreshAt = Math.min(end, Math.max(end - REFRESH_BEFORE, soonest));
   }
 }
 

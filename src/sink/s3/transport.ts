@@ -40,11 +40,9 @@ export class Transport {
   readonly #pool: UndiciPool;
   readonly #clock: Clock;
   readonly #timeout: number;
-  readonly #connections: number;
 
-  private constructor(pool: UndiciPool, connections: number, timeout: number, clock: Clock) {
+  private constructor(pool: UndiciPool, timeout: number, clock: Clock) {
     this.#pool = pool;
-    this.#connections = connections;
     this.#timeout = timeout;
     this.#clock = clock;
   }
@@ -56,12 +54,7 @@ export class Transport {
       throw new MillraceError('PEER_MISSING', { package: 'undici', purpose: 'the S3 sink' }, { cause });
     });
     const options = { connections, pipelining: 1, headersTimeout: answer, bodyTimeout: answer };
-    return new Transport(new Pool(origin, { ...options, connect: { timeout: connect } }), connections, put, clock);
-  }
-
-  /** Most requests on the wire at once. */
-  get connections(): number {
-    return this.#connections;
+    return new Transport(new Pool(origin, { ...options, connect: { timeout: connect } }), put, clock);
   }
 
   send(request: Outgoing, signal?: AbortSignal): Promise<Answer> {
