@@ -79,7 +79,14 @@ export class Program {
   async kill(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exited = once(this.#child, 'exit');
-    for (const pid of tree(this.#child.pid as number)) process.kill(pid, 'SIGKILL');
+    // Children first: one that loses its parent may end by itself, and politely.
+    for (const pid of tree(this.#child.pid as number).reverse()) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    }
     await exited;
   }
 }
