@@ -133,6 +133,7 @@ export interface Outcome {
 export type SettleResult = 'taken' | 'stale';
 
 export interface ServerInfo {
+  /** A new one for every start of a server: it is what a lease belongs to. */
   readonly id: string;
   readonly host: string;
   readonly pid: number;
@@ -199,6 +200,7 @@ export interface Backend {
   /** For messages and logs, without secrets: `sqlite:jobs.db`. */
   readonly name: string;
 
+  /** Once in the life of the object: after `close` it rejects with BACKEND_CLOSED. */
   open(): Promise<void>;
   /** Waits for calls under way, then releases everything. Later calls reject with BACKEND_CLOSED. */
   close(): Promise<void>;

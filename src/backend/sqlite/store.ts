@@ -28,7 +28,11 @@ const PROMOTE_LIMIT = 10_000;
 /** At most this many expired keys are removed by one add; it brings fewer new ones than this. */
 const FORGET_LIMIT = 1_000;
 
+/** number, name, priority, attempt, max_attempts, crashes, claim, run_at, added_at, payload */
 type ClaimRow = [number, number, number, number, number, number, number, number, number, Uint8Array];
+
+/** number, claim, queue */
+type HeldRow = [number, number, number];
 
 /** A template with its numbers in this file. */
 interface Kind {
@@ -112,31 +116,21 @@ export class Store {
     const kinds: (Kind | undefined)[] = templates.map(() => undefined);
     const answer: AddAnswer[number][] = [];
     let at = 0;
-    let offset = 0;
+    let start = 0;
     for (let group = 0; 2 * group < groups.length; group++) {
       const count = groups[2 * group] as number;
       const limit = groups[2 * group + 1] as number;
       const key = keys.get(group);
-      const refused =
-        (key && this.#repeated(key, now)) ?? (limit >= 0 ? this.#full(templates, jobs, at, count, limit) : undefined);
-      answer.push(refused ?? [0, this.#registry.next, count]);
-      if (!refused && key) {
-        this.#putOnce.run(key.key, key.fingerprint, this.#registry.next, count, now + Math.ceil(key.ttl));
-      }
+      const refusal = (key && this.#repeated(key, now)) ?? this.#full(templates, jobs, at, count, limit);
+      if (key && !refusal) this.#remember(key, count, now);
+      answer.push(refusal ?? [0, this.#registry.next, count]);
       for (const end = at + count; at < end; at++) {
         const index = jobs[2 * at] as number;
-        const length = jobs[2 * at + 1] as number;
-        if (!refused) {
-          kinds[index] ??= this.#kind(templates[index] as Template);
-          const time = runAt?.[at];
-          this.#store(
-            kinds[index],
-            now,
-            time === undefined || Number.isNaN(time) ? now : time,
-            bytes.subarray(offset, offset + length),
-          );
-        }
-        offset += length;
+        const payload = bytes.subarray(start, start + (jobs[2 * at + 1] as number));
+        start += payload.byteLength;
+        if (refusal) continue;
+        kinds[index] ??= this.#kind(templates[index] as Template);
+        this.#store(kinds[index], now, runAt?.[at] ?? now, payload);
       }
     }
     return answer;
@@ -169,11 +163,8 @@ export class Store {
     const taken = new Uint8Array(numbers.length);
     const holder = this.#servers.find(server);
     if (holder === undefined) return taken;
-    const held = new Map<number, [number, number, number]>();
-    for (const row of this.#held.all(JSON.stringify(Array.from(numbers)), holder)) {
-      const job = row as unknown as [number, number, number];
-      held.set(job[0], job);
-    }
+    const rows = this.#held.all(JSON.stringify(Array.from(numbers)), holder) as unknown as HeldRow[];
+    const held = new Map(rows.map((row) => [row[0], row]));
     const completed: number[] = [];
     let detail = 0;
     for (let i = 0; i < numbers.length; i++) {
@@ -181,10 +172,10 @@ export class Store {
       const kind = endingKinds[kinds[i] as number] as (typeof endingKinds)[number];
       const { at, error } = kind === 'completed' || kind === 'returned' ? NO_DETAIL : (details[detail++] as Detail);
       const job = held.get(number);
-      if (job?.[1] !== claims[i]) continue;
+      if (!job || job[1] !== claims[i]) continue;
       held.delete(number); // the same job twice in one call: the second is stale
       taken[i] = 1;
-      const queue = this.#registry.queueById((job as ClaimRow | [number, number, number])[2]);
+      const queue = this.#registry.queueById(job[2]);
       if (kind === 'completed') {
         completed.push(number);
         move(queue, 'running', 'completed', 1);
@@ -207,7 +198,13 @@ export class Store {
     return seen.fingerprint === fingerprint ? [1, seen.first, seen.jobs] : [2];
   }
 
+  /** The group's jobs get the numbers from the next one on. */
+  #remember({ key, fingerprint, ttl }: Once, count: number, now: number): void {
+    this.#putOnce.run(key, fingerprint, this.#registry.next, count, now + Math.ceil(ttl));
+  }
+
   #full(templates: readonly Template[], jobs: Int32Array, from: number, count: number, limit: number) {
+    if (limit < 0) return undefined;
     const coming = new Map<string, number>();
     for (let at = from; at < from + count; at++) {
       const [queue] = templates[jobs[2 * at] as number] as Template;

@@ -52,7 +52,7 @@ export interface AddRequest {
   readonly groups: Int32Array<ArrayBuffer>;
   readonly jobs: Int32Array<ArrayBuffer>;
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** One per job, NaN for "at once"; absent when all are. */
+  /** One per job; absent when all are to run at once. */
   readonly runAt?: Float64Array<ArrayBuffer>;
   readonly once: readonly Once[];
 }
@@ -169,7 +169,7 @@ export function packAdd(groups: readonly AddGroup[], now: number): AddRequest {
     if (group.once) once.push({ group: i, ...group.once });
     for (const job of group.jobs) {
       if (job.runAt !== undefined) {
-        runAt ??= new Float64Array(count).fill(Number.NaN);
+        runAt ??= new Float64Array(count).fill(now);
         runAt[at] = Math.ceil(job.runAt);
       }
       jobs[2 * at] = templates.indexOf(job);
