@@ -95,7 +95,10 @@ export interface ClaimedJob {
 export interface ClaimResult {
   /** Per queue in order of priority, then of `runAt`, then of arrival. */
   readonly jobs: readonly ClaimedJob[];
-  /** When fewer than `limit` came: the moment the next scheduled or retryable job of these queues is due. */
+  /**
+   * When fewer than `limit` came: the moment the next scheduled or retryable job of these queues is due. Now, when there
+   * are more already: a claim may be cut short so that its payloads fit into memory.
+   */
   readonly nextAt?: number;
 }
 

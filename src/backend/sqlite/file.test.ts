@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, describe, it, type TestContext } from 'node:test';
 import type { Worker } from 'node:worker_threads';
+import { VirtualClock } from '../../clock.ts';
 import { add, claim, counts, job, server, settle } from '../conformance/support.ts';
 import { SqliteBackend, type SqliteOptions } from './backend.ts';
 
@@ -208,6 +209,20 @@ describe('the log of a file', () => {
       longest = Math.max(longest, (await stat(`${path}-wal`)).size);
     }
     assert.ok(longest < 20 * megabyte, `${longest} bytes`);
+  });
+});
+
+describe('large payloads', () => {
+  it('are claimed in parts that fit into memory, each saying that there is more', async (t) => {
+    const clock = new VirtualClock();
+    const backend = await opened(t, join(await folder(), 'jobs.db'), { clock, synchronous: 'normal' });
+    await backend.beat(server());
+    const ask = () => backend.claim({ server: 'a', queues: ['q'], limit: 100 });
+    await add(backend, [...Array.from({ length: 64 }, () => large(1024 * 1024)), job('small')]);
+    const part = await ask();
+    assert.deepEqual([part.jobs.length, part.nextAt], [64, clock.now()]);
+    const rest = await ask();
+    assert.deepEqual([rest.jobs.length, rest.nextAt], [1, undefined]);
   });
 });
 

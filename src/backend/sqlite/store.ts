@@ -28,8 +28,19 @@ const PROMOTE_LIMIT = 10_000;
 /** At most this many expired keys are removed by one add; it brings fewer new ones than this. */
 const FORGET_LIMIT = 1_000;
 
+/** About so many bytes of payload leave with one claim; with large payloads it comes in parts, see ClaimResult. */
+const CLAIM_BYTES = 64 * 1024 * 1024;
+
+/** What a payload is taken for before any was seen: a first look is at 64 jobs. */
+const LARGE = 1024 * 1024;
+
 /** number, name, priority, attempt, max_attempts, crashes, claim, run_at, added_at, payload */
 type ClaimRow = [number, number, number, number, number, number, number, number, number, Uint8Array];
+
+interface Claimed {
+  readonly queue: QueueRow;
+  readonly rows: readonly ClaimRow[];
+}
 
 /** number, claim, queue */
 type HeldRow = [number, number, number];
@@ -139,23 +150,25 @@ export class Store {
   claim({ now, server, queues, limit }: ClaimRequest): ClaimAnswer {
     const holder = this.#servers.find(server);
     if (holder === undefined) throw new MillraceError('SERVER_UNKNOWN', { server });
-    const claimed: { queue: QueueRow; rows: ClaimRow[] }[] = [];
+    const claimed: Claimed[] = [];
     let left = limit;
+    let size = 0;
     let nextAt: number | undefined;
     for (const name of queues) {
       const queue = this.#registry.findQueue(name);
       if (!queue || queue.paused) continue;
       this.#promoteDue(queue, now);
-      if (left > 0 && queue.counts.available > 0) {
-        const rows = this.#select.all(queue.id, left) as unknown as ClaimRow[];
-        this.#lease.run(holder, JSON.stringify(rows.map((row) => row[0])));
-        move(queue, 'available', 'running', rows.length);
+      while (left > 0 && size < CLAIM_BYTES && queue.counts.available > 0) {
+        const mean = left < limit ? Math.max(1, size / (limit - left)) : LARGE;
+        const rows = this.#take(queue, holder, Math.min(left, Math.ceil((CLAIM_BYTES - size) / mean)));
+        if (rows.length === 0) break; // never, while the counts are right
         claimed.push({ queue, rows });
         left -= rows.length;
+        for (const row of rows) size += row[9].byteLength;
       }
-      if (left > 0) nextAt = earlier(nextAt, this.#nextDueAt(queue));
+      if (left > 0) nextAt = earlier(nextAt, queue.counts.available > 0 ? now : this.#nextDueAt(queue));
     }
-    return pack(claimed, limit - left, left > 0 ? nextAt : undefined, (id) => this.#registry.nameById(id));
+    return pack(claimed, limit - left, size, left > 0 ? nextAt : undefined, (id) => this.#registry.nameById(id));
   }
 
   /** 1 = taken, 0 = stale, per outcome. */
@@ -227,6 +240,14 @@ export class Store {
     queue.change(state, 1);
   }
 
+  /** The next `limit` available jobs, now held by `holder`. */
+  #take(queue: QueueRow, holder: number, limit: number): ClaimRow[] {
+    const rows = this.#select.all(queue.id, limit) as unknown as ClaimRow[];
+    this.#lease.run(holder, JSON.stringify(rows.map((row) => row[0])));
+    move(queue, 'available', 'running', rows.length);
+    return rows;
+  }
+
   #promoteDue(queue: QueueRow, now: number): void {
     for (const state of ['scheduled', 'retryable'] as const) {
       if (queue.counts[state] === 0) continue;
@@ -275,13 +296,12 @@ function earlier(a: number | undefined, b: number | undefined): number | undefin
 }
 
 function pack(
-  claimed: readonly { readonly queue: QueueRow; readonly rows: readonly ClaimRow[] }[],
+  claimed: readonly Claimed[],
   count: number,
+  size: number,
   nextAt: number | undefined,
   nameOf: (id: number) => string,
 ): ClaimAnswer {
-  let size = 0;
-  for (const { rows } of claimed) for (const row of rows) size += row[9].byteLength;
   const templates: Template[] = [];
   const times = new Float64Array(3 * count);
   const jobs = new Int32Array(5 * count);
