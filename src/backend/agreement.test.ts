@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, it } from 'node:test';
+import { it } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../clock.ts';
 import type { Backend, ClaimedJob, Ending, JobFilter, JobState } from './backend.ts';
@@ -146,15 +146,11 @@ async function look({ backend }: Side) {
   return { jobs, used, servers: await backend.servers() };
 }
 
-const folders: string[] = [];
-after(() => Promise.all(folders.map((path) => rm(path, { recursive: true }))));
-
 it('memory and SQLite answer alike, whatever is asked of them', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), async (steps) => {
       const clock = new VirtualClock();
       const folder = await mkdtemp(join(tmpdir(), 'millrace-'));
-      folders.push(folder);
       const sqlite = new SqliteBackend(join(folder, 'jobs.db'), { clock, synchronous: 'normal' });
       const sides = [new MemoryBackend({ clock }), sqlite].map(
         (backend): Side => ({ backend, start: clock.now(), claimed: [], added: 0 }),
@@ -171,6 +167,7 @@ it('memory and SQLite answer alike, whatever is asked of them', async () => {
         assert.deepEqual(await look(sides[1]), await look(sides[0]));
       } finally {
         for (const { backend } of sides) await backend.close();
+        await rm(folder, { recursive: true });
       }
     }),
     { numRuns: Number(process.env.RUNS ?? 15) },
