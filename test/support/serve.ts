@@ -37,6 +37,11 @@ export class Serve {
     return new Serve(child, url, stderr);
   }
 
+  /** `--no-door` prints no address; what it does shows elsewhere. */
+  static startWithoutDoor(args: readonly string[]): ChildProcess {
+    return spawn(process.execPath, [main, 'serve', '--no-door', ...args], { stdio: 'ignore' });
+  }
+
   get port(): string {
     return new URL(this.url).port;
   }
