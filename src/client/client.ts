@@ -62,8 +62,7 @@ export class Client<const Jobs extends readonly JobDefinition[] = readonly []> {
     }
     this.#clock = clock;
     this.#maxWaiting = maxWaiting;
-    // Two batches under way: while one commits, the next is packed.
-    this.#adds = new Batcher({ run: (groups) => backend.add(groups), maxInFlight: 2 });
+    this.#adds = new Batcher({ run: (groups) => backend.add(groups) });
   }
 
   /**
