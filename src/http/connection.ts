@@ -8,19 +8,26 @@
  * after an answer to a request that was not read to its end the connection is closed softly: our side is ended, what the
  * client still sends is dropped for `LINGER`, then it is destroyed (RFC 9112, section 9.6).
  */
-import { STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
-import type { Exchange } from './exchange.ts';
 import { PROBLEM_TYPE, type ProblemCode, problemBody, problemStatus } from './problem.ts';
 
 /** How long a client may take to see that it was refused, ms. */
 const LINGER = 1_000;
 
+/** What a connection asks of the exchange under way. */
+interface Underway {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly answered: boolean;
+  refuse(code: ProblemCode, detail: string): void;
+}
+
 export class Connection {
   readonly #socket: Socket;
   readonly #clock: Clock;
-  #newest: Exchange | undefined;
+  #newest: Underway | undefined;
   #closing = false;
 
   constructor(socket: Socket, clock: Clock) {
@@ -33,7 +40,7 @@ export class Connection {
     return this.#closing;
   }
 
-  begin(exchange: Exchange): void {
+  begin(exchange: Underway): void {
     this.#newest = exchange;
   }
 

@@ -1,26 +1,6 @@
-/** A job as the memory backend keeps it, and how it is shown to the outside. */
-import { type AttemptError, type ClaimedJob, type JobRecord, type JobState, maxErrors } from '../backend.ts';
-import type { Queue } from './queue.ts';
-
-export interface StoredJob {
-  readonly number: number;
-  readonly id: string;
-  readonly queue: Queue;
-  readonly name: string;
-  readonly payload: Uint8Array;
-  readonly priority: number;
-  readonly maxAttempts: number;
-  readonly addedAt: number;
-  runAt: number;
-  state: JobState;
-  attempt: number;
-  crashes: number;
-  claim: number;
-  /** Who holds it while it is running. */
-  server: string | undefined;
-  endedAt: number | undefined;
-  errors: readonly AttemptError[];
-}
+/** How a job that the memory backend keeps is shown to the outside. */
+import { type AttemptError, type ClaimedJob, type JobRecord, maxErrors } from '../backend.ts';
+import type { StoredJob } from './queue.ts';
 
 /** Adds to the history; the oldest entry falls out. */
 export function remember(job: StoredJob, error: AttemptError): void {

@@ -31,8 +31,8 @@ import { assertEnding, assertGroup, assertJob, assertLimit } from '../check.ts';
 import { Ids, newStoreId } from '../ids.ts';
 import { Listeners } from '../listeners.ts';
 import { Heap } from './heap.ts';
-import { remember, type StoredJob, toClaimed, toRecord } from './job.ts';
-import { Queue } from './queue.ts';
+import { remember, toClaimed, toRecord } from './job.ts';
+import { Queue, type StoredJob } from './queue.ts';
 
 export interface MemoryOptions {
   /** Default: the system's. */

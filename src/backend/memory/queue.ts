@@ -6,9 +6,29 @@
  *
  * A job that is running or ended is in neither heap.
  */
-import type { JobState, QueueCounts } from '../backend.ts';
+import type { AttemptError, JobState, QueueCounts } from '../backend.ts';
 import { Heap } from './heap.ts';
-import type { StoredJob } from './job.ts';
+
+/** A job as it is kept. */
+export interface StoredJob {
+  readonly number: number;
+  readonly id: string;
+  readonly queue: Queue;
+  readonly name: string;
+  readonly payload: Uint8Array;
+  readonly priority: number;
+  readonly maxAttempts: number;
+  readonly addedAt: number;
+  runAt: number;
+  state: JobState;
+  attempt: number;
+  crashes: number;
+  claim: number;
+  /** Who holds it while it is running. */
+  server: string | undefined;
+  endedAt: number | undefined;
+  errors: readonly AttemptError[];
+}
 
 const isDue = (job: StoredJob) => job.state === 'scheduled' || job.state === 'retryable';
 const isReady = (job: StoredJob) => job.state === 'available';
