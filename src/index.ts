@@ -45,4 +45,6 @@ export { type StopOnSignalsOptions, stopOnSignals } from './server/signals.ts';
 export { GatedSink, type SinkStats } from './sink/gated.ts';
 export { compileKeyTemplate, type KeyOf, type KeySource } from './sink/key.ts';
 export { openSink, type SinkOptions } from './sink/open.ts';
+export type { CredentialProvider, Credentials } from './sink/s3/identity.ts';
+export type { S3Options } from './sink/s3/s3.ts';
 export type { Sink, SinkObject } from './sink/sink.ts';

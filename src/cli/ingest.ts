@@ -73,9 +73,14 @@ export class Ingest extends Service {
     if (!this.#options['no-door']) await this.#startDoor(backend, this.#census);
   }
 
+  /** Releases everything, whatever fails on the way, and then rejects with the first failure. */
   protected override async onStop(): Promise<void> {
-    for (let release = this.#releases.pop(); release; release = this.#releases.pop()) await release();
+    const failures: unknown[] = [];
+    for (let release = this.#releases.pop(); release; release = this.#releases.pop()) {
+      await release().catch((error: unknown) => failures.push(error));
+    }
     this.#door = undefined;
+    if (failures.length > 0) throw failures[0];
   }
 
   async #begin(service: Service): Promise<void> {

@@ -48,7 +48,7 @@ export const serveFlags = {
   rate: integer({
     value: 'N',
     env: 'MAX_RATE',
-    help: 'most requests a second; then the door answers 429',
+    help: 'most requests a second of each process; then the door answers 429',
     min: 1,
     default: undefined,
     defaultText: 'no limit',

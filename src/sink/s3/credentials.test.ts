@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { VirtualClock } from '../../clock.ts';
 import { isError } from '../../errors.ts';
-import { CredentialCache, type Credentials, defaultProvider } from './credentials.ts';
+import { CredentialCache, defaultProvider } from './credentials.ts';
+import type { Credentials } from './identity.ts';
 import { defaultRegion, parseIni } from './profile.ts';
 
 const nowhere = { AWS_EC2_METADATA_DISABLED: 'true' };

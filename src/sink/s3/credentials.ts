@@ -15,19 +15,9 @@
 import type { Clock } from '../../clock.ts';
 import { systemClock } from '../../clock.ts';
 import { isError, MillraceError } from '../../errors.ts';
+import type { CredentialProvider, Credentials, Environment } from './identity.ts';
 import { fromContainer, fromInstance } from './metadata.ts';
-import { type Environment, needsSdk, profileCredentials } from './profile.ts';
-
-export interface Credentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken?: string | undefined;
-  /** When they end. Never, if left out. */
-  readonly expiration?: Date | undefined;
-}
-
-/** Fetches credentials; any provider of the AWS SDK fits. Called again before they expire. */
-export type CredentialProvider = () => Promise<Credentials>;
+import { needsSdk, profileCredentials } from './profile.ts';
 
 const REFRESH_BEFORE = 5 * 60_000;
 /** Between refreshes, at least. */

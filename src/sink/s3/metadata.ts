@@ -6,8 +6,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { MillraceError } from '../../errors.ts';
-import type { Credentials } from './credentials.ts';
-import type { Environment } from './profile.ts';
+import type { Credentials, Environment } from './identity.ts';
 
 const PATIENCE = 1_000;
 const ECS_ENDPOINT = 'http://169.254.170.2';

@@ -11,9 +11,8 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { Credentials } from './credentials.ts';
+import type { Credentials, Environment } from './identity.ts';
 
-export type Environment = Readonly<Record<string, string | undefined>>;
 type Settings = Readonly<Record<string, string>>;
 
 /** Keys in a profile that only the SDK's own provider can follow. */

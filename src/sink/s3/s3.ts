@@ -20,9 +20,10 @@ import { isError, MillraceError, toError } from '../../errors.ts';
 import { assertSafeKey } from '../key.ts';
 import type { Sink, SinkObject } from '../sink.ts';
 import { errorCode, expiredCodes, failure, header } from './answer.ts';
-import { CredentialCache, type CredentialProvider, type Credentials, defaultProvider } from './credentials.ts';
+import { CredentialCache, defaultProvider } from './credentials.ts';
+import type { CredentialProvider, Credentials, Environment } from './identity.ts';
 import { type Location, locate, type ParsedUrl, parseS3Url } from './location.ts';
-import { defaultRegion, type Environment } from './profile.ts';
+import { defaultRegion } from './profile.ts';
 import { encodePath, encodeQuery, Signer, sha256, UNSIGNED_PAYLOAD } from './sigv4.ts';
 import { type Answer, type Timeouts, Transport } from './transport.ts';
 
