@@ -18,6 +18,7 @@ describe('encodeBatch', () => {
     const body = await encodeBatch([sent, bytes('1')], 'none');
     assert.equal(text(body), '{    "a": "x\\ny",   "b": 2 }\n1\n');
     assert.ok(sent.includes(0x0a), 'the payload itself is left alone');
+    assert.equal(text(await encodeBatch([bytes('[1,\r2]')], 'none')), '[1, 2]\n', 'a lone carriage return too');
   });
 
   it('makes an empty body of no payloads', async () => {

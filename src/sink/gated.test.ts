@@ -68,7 +68,7 @@ function setUp() {
   return { clock, store, sink, work };
 }
 
-describe('GatedSink', () => {
+describe('GatedSink', { timeout: 30_000 }, () => {
   for (const knee of [4, 16, 48]) {
     it(`keeps SlowDown under 1 % at 90 % of the best, ten seconds after it began (knee ${knee})`, async () => {
       const { clock, store, work } = setUp();

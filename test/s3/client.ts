@@ -16,12 +16,18 @@ export class S3TestClient {
   async send(
     method: string,
     path: string,
-    options: { query?: Record<string, string>; headers?: Record<string, string>; body?: string } = {},
+    options: { query?: Record<string, string>; headers?: Record<string, string>; body?: string; time?: number } = {},
   ): Promise<Response> {
     const { body = '' } = options;
     const query = encodeQuery(options.query ?? {});
     const host = new URL(this.#endpoint).host;
-    const request = { method, path: encodePath(path), query, payloadHash: sha256(body), time: Date.now() };
+    const request = {
+      method,
+      path: encodePath(path),
+      query,
+      payloadHash: sha256(body),
+      time: options.time ?? Date.now(),
+    };
     const headers = this.#signer.sign({ ...request, headers: { host, ...options.headers } }, this.#identity);
     const url = `${this.#endpoint}${request.path}${query && `?${query}`}`;
     return fetch(url, { method, headers, ...(method === 'GET' || method === 'HEAD' ? {} : { body }) });

@@ -89,6 +89,8 @@ describe('S3Sink against Ceph radosgw', { skip: missing ?? false, timeout: 300_0
       monotonic: () => performance.now(),
       timer: () => ({ cancel() {} }),
     };
+    const late = await client.send('PUT', '/bucket/late', { body: '1', time: clock.now() });
+    assert.match(await late.text(), /RequestTimeTooSkewed/);
     await using sink = await open({ clock });
     await sink.put(json('late'));
     assert.equal(text(await client.get('bucket', 'p/late')), '{"a":1}');
