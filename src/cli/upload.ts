@@ -50,7 +50,8 @@ export function uploadJob(options: UploadOptions): JobDefinition {
           // The key is that of the first job, so the same work done again overwrites the same object.
           await put({ key: keyOf(first.job), body, contentType, ...encoding }, signal);
         } catch (error) {
-          throw isError(error, 'SINK_REFUSED') ? discard(error.message, error) : error;
+          const forGood = isError(error, 'SINK_REFUSED') || isError(error, 'SINK_KEY_INVALID');
+          throw forGood ? discard(error.message, error) : error;
         }
       },
     },

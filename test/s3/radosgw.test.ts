@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isError } from '../../src/errors.ts';
 import { GatedSink } from '../../src/sink/gated.ts';
 import { type S3Options, S3Sink } from '../../src/sink/s3/s3.ts';
+import { Serve } from '../support/serve.ts';
 import { S3TestClient } from './client.ts';
+import { fakeCredentials, startFakeS3 } from './fake.ts';
 import { type Radosgw, radosgwCredentials, radosgwMissing, startRadosgw } from './radosgw.ts';
 
 const json = (key: string, body = '{"a":1}') => ({
@@ -129,5 +134,43 @@ describe('S3Sink against Ceph radosgw', { skip: missing ?? false, timeout: 300_0
     const { stored, overloads } = gated.stats();
     assert.equal(stored, objects.length);
     assert.ok(overloads < objects.length / 4, `${overloads} refused on the way to ${stored}`);
+  });
+
+  it('gets from millrace serve the same bodies that the fake store gets, through its SlowDown', async () => {
+    await using fake = await startFakeS3();
+    const folder = await mkdtemp(join(tmpdir(), 'millrace-radosgw-'));
+    after(() => rm(folder, { recursive: true, force: true }));
+    const count = 400;
+    const payloads = Array.from({ length: count }, (_, n) => ({ n, text: 'ein Stück, два, 三' }));
+
+    const carry = async (
+      name: string,
+      endpoint: string,
+      identity: { accessKeyId: string; secretAccessKey: string },
+    ) => {
+      const flow = [
+        '--backend',
+        `sqlite:${folder}/${name}.db`,
+        '--sink',
+        's3://bucket/served',
+        '--s3-endpoint',
+        endpoint,
+      ];
+      const { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY } = identity;
+      const server = await Serve.start(['--port', '0', ...flow], { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY });
+      after(() => server.end('SIGKILL'));
+      for (let n = 0; n < count; n += 100) assert.equal((await server.post(payloads.slice(n, n + 100))).status, 200);
+      await server.until('millrace_jobs_completed_total{queue="payloads"}', count);
+      assert.equal(await server.metric('millrace_jobs{queue="payloads",state="discarded"}'), 0);
+      assert.equal(await server.end(), 0);
+    };
+    await carry('fake', fake.endpoint, fakeCredentials);
+    await carry('radosgw', gateway.endpoint, radosgwCredentials);
+
+    const keys = await client.list('bucket', 'served/');
+    const there = await Promise.all(keys.map(async (key) => text(await client.get('bucket', key))));
+    const here = [...fake.objects.values()].map(({ body }) => body.toString());
+    assert.equal(there.length, count);
+    assert.deepEqual(there.sort(), here.sort());
   });
 });
