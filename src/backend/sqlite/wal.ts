@@ -5,7 +5,7 @@
  * let that commit's callers wait; here it comes after they were answered:
  *
  *   every COMMITS commits    copy, and let the next commit write over the log from its start
- *   longer than LIMIT        copy and cut the file
+ *   found longer than LIMIT  copy and cut the file
  *   nothing written for IDLE copy and cut, so that a file at rest is one file
  *
  * Writing over a log is what makes a commit cheap: a file that grows costs the file system a second write for each sync.
@@ -20,6 +20,9 @@ const COMMITS = 500;
 
 /** Bytes. Opening after a crash takes about 10 ms per 16 MB of log. */
 const LIMIT = 64 * 1024 * 1024;
+
+/** Commits between two looks at the size: asking the file system each time cost as much as a twentieth of the commits. */
+const LOOK = 25;
 
 /** Nothing was committed for so long, ms. */
 const IDLE = 1000;
@@ -39,7 +42,7 @@ export class Wal {
   /** Call when a transaction is over and its callers have their answers. */
   committed(): void {
     this.#commits++;
-    if (this.#size() >= this.#cutAt) this.#cut();
+    if (this.#commits % LOOK === 0 && this.#size() >= this.#cutAt) this.#cut();
     else if (this.#commits >= COMMITS) this.#checkpoint('PASSIVE');
     if (this.#idle) this.#idle.refresh();
     else this.#idle = setTimeout(() => this.#rest(), IDLE).unref();
