@@ -25,6 +25,21 @@ describe('openBackend', () => {
     }
   });
 
+  it('takes the settings of a file from its URL, and refuses what it does not know', async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'millrace-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const backend = await openBackend(`sqlite:${folder}/jobs.db?synchronous=normal`);
+    await backend.close();
+    assert.ok(await stat(join(folder, 'jobs.db')), 'the settings are no part of the path');
+    const wrong = [
+      ['synchronous=off', 'OPTION_INVALID'],
+      ['sync=full', 'OPTION_UNKNOWN'],
+    ];
+    for (const [query, code] of wrong) {
+      await assert.rejects(openBackend(`sqlite:${folder}/jobs.db?${query}`), { code: `MILLRACE_${code}` });
+    }
+  });
+
   it('leaves nothing running when opening fails', async () => {
     // The leak check of the runner sees a thread that would be left.
     await assert.rejects(openBackend(`sqlite:${tmpdir()}`), { code: 'MILLRACE_NOT_A_DATABASE' });
