@@ -168,7 +168,9 @@ describe('S3Sink against Ceph radosgw', { skip: missing ?? false, timeout: 300_0
     await carry('radosgw', gateway.endpoint, radosgwCredentials);
 
     const keys = await client.list('bucket', 'served/');
-    const there = await Promise.all(keys.map(async (key) => text(await client.get('bucket', key))));
+    // One by one: this client has no gate, and the store's knee is real.
+    const there: string[] = [];
+    for (const key of keys) there.push(text(await client.get('bucket', key)));
     const here = [...fake.objects.values()].map(({ body }) => body.toString());
     assert.equal(there.length, count);
     assert.deepEqual(there.sort(), here.sort());
