@@ -54,14 +54,20 @@ async function postAll(server: Serve, count: number, perPost = 50): Promise<void
   }
 }
 
+/** Posts, waits, and finds every payload in the store and none discarded. */
+async function carriesAll(store: FakeS3, count: number): Promise<void> {
+  const server = await serveTo(store);
+  await postAll(server, count);
+  await server.until(completed, count);
+  assert.equal(await server.metric(discarded), 0);
+  assert.equal(await server.end(), 0);
+  assert.deepEqual(lines(store), expected(count));
+}
+
 describe('serve with an S3 sink', () => {
   it('makes an object of each payload, byte for byte', async () => {
     await using store = await startFakeS3();
-    const server = await serveTo(store);
-    await postAll(server, 200);
-    await server.until(completed, 200);
-    assert.equal(await server.end(), 0);
-    assert.deepEqual(lines(store), expected(200));
+    await carriesAll(store, 200);
     assert.equal(store.objects.size, 200);
     assert.ok(
       [...store.objects.keys()].every((key) => /^bucket\/in\/payloads\/\d{4}(\/\d\d){3}\/\w+\.json$/.test(key)),
@@ -83,12 +89,7 @@ describe('serve with an S3 sink', () => {
   it('waits out a store that answers 503 for a while: nothing lost, nothing discarded', async () => {
     await using store = await startFakeS3();
     store.fault = (request) => (request.nth <= 12 ? slowDown() : undefined);
-    const server = await serveTo(store);
-    await postAll(server, 300);
-    await server.until(completed, 300);
-    assert.equal(await server.metric(discarded), 0);
-    assert.equal(await server.end(), 0);
-    assert.deepEqual(lines(store), expected(300));
+    await carriesAll(store, 300);
   });
 
   it('gets every payload through resets, lost answers and expired credentials', async () => {
@@ -99,12 +100,7 @@ describe('serve with an S3 sink', () => {
       if (nth % 37 === 7) return { kind: 'error', status: 403, code: 'ExpiredToken' };
       return undefined;
     };
-    const server = await serveTo(store);
-    await postAll(server, 300);
-    await server.until(completed, 300);
-    assert.equal(await server.metric(discarded), 0);
-    assert.equal(await server.end(), 0);
-    assert.deepEqual(lines(store), expected(300));
+    await carriesAll(store, 300);
   });
 
   it('keeps what the store refuses for good as discarded, with the reason', async () => {

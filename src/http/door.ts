@@ -22,7 +22,7 @@ import { Gate } from './gate.ts';
 import { Intake } from './intake.ts';
 import { Meter } from './meter.ts';
 import { EXPOSITION_TYPE, exposition } from './metrics.ts';
-import { type DoorSettings, type FrontDoorOptions, settle } from './options.ts';
+import { type DoorSettings, type FrontDoorOptions, withDefaults } from './options.ts';
 import type { ProblemCode } from './problem.ts';
 import { Tokens } from './tokens.ts';
 
@@ -64,7 +64,7 @@ export class FrontDoor extends Service {
   /** Throws OPTION_INVALID. */
   constructor(options: FrontDoorOptions) {
     super();
-    const settings = settle(options);
+    const settings = withDefaults(options);
     const { clock, maxLength, maxInFlight, bodyTimeout, minBodyRate } = settings;
     this.#settings = settings;
     this.#around = { clock, meter: this.#meter, stopping: false };

@@ -78,7 +78,7 @@ export type DoorSettings = Required<Omit<FrontDoorOptions, Unset>> & Pick<FrontD
 type Unset = 'rate' | 'readiness' | 'waiting' | 'drainRate' | 'metrics';
 
 /** Throws OPTION_INVALID for a value that cannot work. */
-export function settle(options: FrontDoorOptions): DoorSettings {
+export function withDefaults(options: FrontDoorOptions): DoorSettings {
   const settings = { ...defaults, ...defined(options) };
   const { host, tokens, insecure, maxLength, rate } = settings;
   integer('port', settings.port, 0, 65_535);

@@ -63,7 +63,7 @@ export class Executor {
     if (observe) for (const job of work.jobs) observe({ type: 'started', job });
     const startedAt = observe ? clock.monotonic() : 0;
 
-    const endings = definition
+    const results = definition
       ? await this.#perform(work, definition, abortable)
       : work.jobs.map((job) => ({ error: this.#unknown(job) }));
 
@@ -72,7 +72,7 @@ export class Executor {
     const took = observe ? clock.monotonic() - startedAt : 0;
     this.#options.settle(
       work.jobs.map((job, i) => {
-        const ending = this.#conclude(job, endings[i] ?? { value: undefined }, definition, abortable.reason, took);
+        const ending = this.#conclude(job, results[i] ?? { value: undefined }, definition, abortable.reason, took);
         return { id: job.id, claim: job.claim, ending };
       }),
     );

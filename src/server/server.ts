@@ -80,7 +80,7 @@ export class JobServer extends Service {
       if (this.#definitions.has(job.name)) throw new MillraceError('JOB_DUPLICATE', { name: job.name });
       this.#definitions.set(job.name, job);
     }
-    const settings = settle(options);
+    const settings = withDefaults(options);
     const { queues, workers, prefetch, lease, stallTimeout, pollInterval } = settings;
     const order = queueOrder(queues, random);
     const names = queueNames(queues);
@@ -224,7 +224,7 @@ function commonBatchSize(jobs: readonly JobDefinition[]): number {
 }
 
 /** The options with their defaults, checked. */
-function settle(options: JobServerOptions) {
+function withDefaults(options: JobServerOptions) {
   const { jobs, mode = 'parallel', lease = 15_000, stopDeadline = 25_000, pollInterval = 1_000 } = options;
   const { workers = mode === 'order' ? 1 : 10, stallTimeout = Math.max(60_000, lease) } = options;
   const { prefetch = mode === 'order' || commonBatchSize(jobs) > 1 ? 0 : workers } = options;
