@@ -22,11 +22,6 @@ export class Gatherer {
     this.#options = options;
   }
 
-  /** Jobs that wait for their batch to fill. */
-  get held(): number {
-    return this.#held.length;
-  }
-
   /** The jobs of one claim. */
   take(jobs: readonly ClaimedJob[]): void {
     const { size, wait, clock } = this.#options;

@@ -254,6 +254,19 @@ describe('JobServer', () => {
     await end();
   });
 
+  it('goes on with other jobs while a batch waits to fill', async () => {
+    const run = async () => undefined;
+    const bulk = defineJob({ name: 'bulk', batch: { size: 10, wait: 60_000, run } });
+    const single = defineJob({ name: 'single', run: () => 'at once' });
+    const { server, client, seen, end } = await setup([bulk, single], { workers: 1, prefetch: 1 });
+    await client.enqueueMany(bulk, [1, 2, 3, 4, 5]);
+    await client.enqueue(single, null);
+    await server.start();
+    const [done] = await seen('completed');
+    assert.equal(done?.value, 'at once');
+    await end();
+  });
+
   it('runs a part-filled batch at the stop instead of making its jobs wait for another server', async () => {
     const sizes: number[] = [];
     const run = async (items: readonly unknown[]) => void sizes.push(items.length);

@@ -107,8 +107,8 @@ export class JobServer extends Service {
         lowWater: Math.max(1, Math.floor((prefetch * batchSize) / 2)),
         room: () => {
           if (settler.pending >= MAX_UNSETTLED) return 0;
-          const works = workers + prefetch - dispatcher.running - dispatcher.waiting;
-          return works * batchSize - this.#held();
+          // Jobs that a gatherer holds take no worker yet; it holds less than one batch.
+          return (workers + prefetch - dispatcher.running - dispatcher.waiting) * batchSize;
         },
         deliver: (claimed) => this.#route(claimed, dispatcher),
       });
@@ -179,12 +179,6 @@ export class JobServer extends Service {
       else batches.set(gatherer, [job]);
     }
     for (const [gatherer, jobs] of batches) gatherer.take(jobs);
-  }
-
-  #held(): number {
-    let held = 0;
-    for (const gatherer of this.#gatherers.values()) held += gatherer.held;
-    return held;
   }
 
   /** True when `done` came within `ms`. */
