@@ -45,7 +45,7 @@ export function assertPayload({ payload, runAt }: NewJob): void {
 }
 
 /** Throws OPTION_INVALID unless `at` is a moment, ms since the epoch. */
-export function assertTime(option: string, at: number): void {
+function assertTime(option: string, at: number): void {
   assertOption(option, at, Number.isFinite(at) && Math.abs(at) <= MAX_TIME, 'milliseconds since the epoch');
 }
 

@@ -37,7 +37,6 @@ export class Ingest extends Service {
   #door: FrontDoor | undefined;
   #sink: GatedSink | undefined;
   #census: Census | undefined;
-  #accepted = 0;
   #gateState = 'open';
 
   constructor(options: ServeOptions, log: Log, clock: Clock = systemClock) {
@@ -55,7 +54,7 @@ export class Ingest extends Service {
   totals(): Totals {
     const census = this.#census;
     return {
-      accepted: this.#accepted,
+      accepted: this.#door?.stored ?? 0,
       waiting: census?.waiting ?? 0,
       uploaded: census?.completed ?? 0,
       failed: census?.discarded ?? 0,
@@ -116,11 +115,7 @@ export class Ingest extends Service {
     const client = new Client({ backend, clock: this.#clock });
     this.#releases.push(() => client.close());
     this.#door = new FrontDoor({
-      add: async (group) => {
-        const result = await client.add(group);
-        if (result.status === 'stored') this.#accepted += result.ids.length;
-        return result;
-      },
+      add: (group) => client.add(group),
       job: PAYLOADS,
       queue: PAYLOADS,
       host: this.#options.host,

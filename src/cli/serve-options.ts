@@ -1,6 +1,7 @@
 /** The flags of `millrace serve`, and what they mean when they are read together. */
 import type { Clock } from '../clock.ts';
 import { assertOption } from '../errors.ts';
+import { DEFAULT_KEY_TEMPLATE } from '../sink/key.ts';
 import type { S3Options } from '../sink/s3/s3.ts';
 import { choice, duration, integer, list, optionalText, readFlags, text, toggle, type Values } from './flags.ts';
 
@@ -82,7 +83,7 @@ export const serveFlags = {
     value: 'TEMPLATE',
     env: 'MILLRACE_KEY',
     help: 'object keys, from {queue} {name} {id} {yyyy} {MM} {dd} {HH} {mm}',
-    defaultText: '{queue}/{yyyy}/{MM}/{dd}/{HH}/{id}.json',
+    defaultText: DEFAULT_KEY_TEMPLATE,
   }),
   's3-endpoint': optionalText({
     value: 'URL',
@@ -139,7 +140,7 @@ export function readServeOptions(args: readonly string[], env: NodeJS.ProcessEnv
     ...options,
     compress,
     'max-workers': options['max-workers'] ?? (batch > 1 ? 8 : 64),
-    key: options.key ?? `{queue}/{yyyy}/{MM}/{dd}/{HH}/{id}.${extension}`,
+    key: options.key ?? DEFAULT_KEY_TEMPLATE.replace(/json$/, extension),
   };
 }
 

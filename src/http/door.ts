@@ -80,6 +80,11 @@ export class FrontDoor extends Service {
     return this.#url;
   }
 
+  /** Payloads stored since the door was made; repeats under an idempotency key are not among them. */
+  get stored(): number {
+    return this.#meter.stored;
+  }
+
   protected override async onStart(): Promise<void> {
     const { headersTimeout, bodyTimeout, keepAliveTimeout, maxConnections } = this.#settings;
     const server = createServer({

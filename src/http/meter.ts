@@ -37,6 +37,11 @@ export class Meter {
     this.#bytes.add(result, bytes);
   }
 
+  /** Payloads stored since the start. */
+  get stored(): number {
+    return this.#payloads.of('stored');
+  }
+
   snapshot(connections: number, bytesInFlight: number): Metric[] {
     return [
       this.#requests.metric,

@@ -60,7 +60,12 @@ export class Counter {
   }
 
   add(value: string | number, n = 1): void {
-    this.#counts.set(value, (this.#counts.get(value) ?? 0) + n);
+    this.#counts.set(value, this.of(value) + n);
+  }
+
+  /** What was counted for this value of the label. */
+  of(value: string | number): number {
+    return this.#counts.get(value) ?? 0;
   }
 
   get metric(): Metric {

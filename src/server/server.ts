@@ -40,7 +40,7 @@ export interface JobServerOptions {
   readonly mode?: 'parallel' | 'order';
   /** Handlers that run at once; a batch counts as one. Minimum 1. Default 10. Only with mode `'parallel'`. */
   readonly workers?: number;
-  /** Jobs claimed ahead of a free worker, 0 or more. Default: `workers`, or 0 for batches and for mode `'order'`. */
+  /** Jobs claimed ahead of a free worker, 0 or more. Default: `workers`; 0 with mode `'order'` and when all jobs are batches. */
   readonly prefetch?: number;
   /** ms after the last sign of life until others take this server's jobs over. Minimum 1,000. Default 15,000. */
   readonly lease?: number;
@@ -108,7 +108,7 @@ export class JobServer extends Service {
         room: () => {
           if (settler.pending >= MAX_UNSETTLED) return 0;
           // Jobs that a gatherer holds take no worker yet; it holds less than one batch.
-          return (workers + prefetch - dispatcher.running - dispatcher.waiting) * batchSize;
+          return dispatcher.room * batchSize;
         },
         deliver: (claimed) => this.#route(claimed, dispatcher),
       });

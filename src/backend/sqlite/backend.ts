@@ -16,7 +16,7 @@
  * Several processes may share the file on one machine. Not on a network file system: SQLite's log needs shared memory.
  *
  * Bounded by its callers: calls that were not answered yet wait in the port, whole. Whoever calls without waiting should
- * limit what it has under way, as the client's and the settler's batchers do (one or two batches each).
+ * limit what it has under way, as the client's and the settler's batchers do (one batch each).
  */
 import { Worker } from 'node:worker_threads';
 import { type Clock, systemClock } from '../../clock.ts';
