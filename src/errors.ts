@@ -40,6 +40,18 @@ const catalogue = {
   // pool
   CHANNEL_CLOSED: (_: Record<never, never>) => 'the channel is closed',
   POOL_FULL: (f: { size: number }) => `the pool's queue is full (${f.size} waiting)`,
+  TASK_DROPPED: (f: { size: number; which: 'oldest' | 'newest' }) =>
+    `dropped as the ${f.which} when the pool's queue was full (${f.size} waiting)`,
+  TASK_TIMEOUT: (f: { timeout: number; phase: 'queued' | 'running' }) =>
+    f.phase === 'queued'
+      ? `not started within its queueTimeout of ${f.timeout} ms`
+      : `still running after its timeout of ${f.timeout} ms`,
+  TASK_NOT_CLONEABLE: (f: { what: 'payload' | 'result' | 'message'; reason: string }) =>
+    `the ${f.what} cannot go from thread to thread: ${f.reason}`,
+  THREAD_DIED: (f: { exitCode: number; reason: string }) =>
+    `the thread that ran the task died (exit code ${f.exitCode}): ${f.reason}`,
+  THREAD_START_FAILED: (f: { module: string; attempts: number; reason: string }) =>
+    `threads of ${f.module} do not start (${f.attempts} in a row failed): ${f.reason}`,
 
   // job
   JOB_UNKNOWN: (f: { name: string; known: readonly string[] }) =>
