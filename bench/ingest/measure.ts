@@ -1,7 +1,4 @@
-/**
- * One run: a contender, the load against it, and what came of it. And many of them: rounds, interleaved so that a busy
- * moment of the machine meets every contender.
- */
+/** One run: a contender, the load against it, and what came of it. */
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -60,31 +57,7 @@ interface Sample {
   readonly slowDowns: number;
 }
 
-/** Runs of each contender, in rounds. One that fails is told of, and sits out the rounds that are left. */
-export async function inRounds(
-  contenders: readonly Contender[],
-  rounds: number,
-  options: RunOptions,
-  tell: (contender: Contender, round: number, run: Run | Error) => void,
-): Promise<Map<string, Run[]>> {
-  const runs = new Map<string, Run[]>(contenders.map(({ name }) => [name, []]));
-  const fit = new Set(contenders);
-  for (let round = 1; round <= rounds; round++) {
-    for (const contender of fit) {
-      try {
-        const run = await runOnce(contender, options);
-        runs.get(contender.name)?.push(run);
-        tell(contender, round, run);
-      } catch (error) {
-        fit.delete(contender);
-        tell(contender, round, error as Error);
-      }
-    }
-  }
-  return runs;
-}
-
-async function runOnce(contender: Contender, options: RunOptions): Promise<Run> {
+export async function runOnce(contender: Contender, options: RunOptions): Promise<Run> {
   const folder = join(options.folder, `${contender.name.replace(/\W+/g, '-')}-${Date.now()}`);
   mkdirSync(folder, { recursive: true });
   const running = await contender.start(folder);

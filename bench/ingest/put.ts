@@ -8,8 +8,8 @@
  */
 import { parseArgs } from 'node:util';
 import { openSink } from '../../src/sink/open.ts';
+import { median, whole } from '../table.ts';
 import { startSink } from './contenders.ts';
-import { median, whole } from './table.ts';
 
 const { values } = parseArgs({
   options: {

@@ -18,13 +18,15 @@
  * Exits with 1 when a payload is missing, doubled or stray, or a run failed. A missed target is printed, and is no failure.
  */
 import { mkdirSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { goVersion } from './contenders.ts';
-import { inRounds, type Run, type RunOptions } from './measure.ts';
+import { machine } from '../machine.ts';
+import { inRounds } from '../rounds.ts';
+import { formatTable } from '../table.ts';
+import { type Contender, goVersion } from './contenders.ts';
+import { type Run, type RunOptions, runOnce } from './measure.ts';
 import { type Section, sections } from './sections.ts';
-import { formatTable, type Summary, summarise } from './table.ts';
+import { columns, type Summary, summarise } from './table.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -43,7 +45,8 @@ if (unknown) {
 const folder = resolve(values.folder);
 mkdirSync(folder, { recursive: true });
 
-printMachine();
+console.log(machine());
+console.log(`Node ${process.version}, ${goVersion() ?? 'Go is not installed: its rows are not run'}`);
 let broken = false;
 for (const name of positionals.length > 0 ? positionals : Object.keys(sections)) {
   await runSection(sections[name] as Section);
@@ -56,26 +59,20 @@ async function runSection(section: Section): Promise<void> {
   const connections = Number(values.connections);
   console.log(`\n## ${section.title}\n\n${rounds} × ${seconds} s per row, ${connections} connections`);
   const options: RunOptions = { seconds, connections, folder, kill: section.kill ?? false };
-  const runs = await inRounds(section.contenders(), rounds, options, (contender, round, run) => {
+  const measure = (contender: Contender) => runOnce(contender, options);
+  const runs = await inRounds(section.contenders(), rounds, measure, (contender, round, run) => {
     // One line per run on stderr, so that the tables can be kept without them.
     const outcome = run instanceof Error ? `FAILED: ${run.message}` : `${Math.round(run.acceptedPerSecond)}/s`;
     console.error(`  round ${round}  ${contender.name}: ${outcome}`);
     broken ||= run instanceof Error || isBroken(run);
   });
   const summaries = Array.from(runs, ([name, its]): Summary => summarise(name, its)).filter(({ runs }) => runs > 0);
-  console.log(`\n${formatTable(summaries, section.reference)}`);
-  for (const line of section.verdicts(new Map(summaries.map((summary) => [summary.name, summary.median])))) {
-    console.log(`- ${line}`);
-  }
+  const medians = new Map(summaries.map((summary) => [summary.name, summary.median]));
+  console.log(`\n${formatTable(columns, medians, section.reference)}`);
+  for (const line of section.verdicts(medians)) console.log(`- ${line}`);
 }
 
 /** The article's handlers lose payloads by design; that is what their row shows. */
 function isBroken(run: Run): boolean {
   return run.twice !== undefined && (run.missing ?? 0) + run.twice + (run.stray ?? 0) > 0;
-}
-
-function printMachine(): void {
-  const [cpu] = cpus();
-  console.log(`${cpus().length} × ${cpu?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`);
-  console.log(`Node ${process.version}, ${goVersion() ?? 'Go is not installed: its rows are not run'}`);
 }

@@ -8,9 +8,9 @@
  *   slowdown   a store that takes 32 objects at once and answers SlowDown beyond
  *   attempts   the article's three attempts in both runtimes, and what a kill loses; ours beside them
  */
+import { atLeast, atMost, whole } from '../table.ts';
 import { attemptHere, attemptInGo, bare, type Contender, goVersion, millrace } from './contenders.ts';
 import type { Run } from './measure.ts';
-import { whole } from './table.ts';
 
 export interface Section {
   readonly title: string;
@@ -131,22 +131,4 @@ function slowStore(name: string, workers: number): Contender {
 function ratio(runs: ReadonlyMap<string, Run>, name: string, reference: string): number | undefined {
   const [one, other] = [runs.get(name), runs.get(reference)];
   return one && other && one.acceptedPerSecond / other.acceptedPerSecond;
-}
-
-function atLeast(what: string, value: number | undefined, target: number): string {
-  return verdict(what, value, `≥ ${figure(target)}`, value !== undefined && value >= target);
-}
-
-function atMost(what: string, value: number | undefined, target: number): string {
-  return verdict(what, value, `≤ ${figure(target)}`, value !== undefined && value <= target);
-}
-
-function verdict(what: string, value: number | undefined, target: string, met: boolean): string {
-  return value === undefined
-    ? `${what}: not run (target ${target})`
-    : `${what}: ${figure(value)} (target ${target}: ${met ? 'met' : 'MISSED'})`;
-}
-
-function figure(value: number): string {
-  return value < 100 ? value.toFixed(2) : whole(value);
 }

@@ -1,4 +1,5 @@
-/** Runs as text: medians per contender, and their ratio to one of them. */
+/** The columns of this bench's tables, and how the runs of a contender become a row. */
+import { type Column, median, whole } from '../table.ts';
 import type { Run } from './measure.ts';
 
 export interface Summary {
@@ -36,12 +37,7 @@ export function summarise(name: string, runs: readonly Run[]): Summary {
   };
 }
 
-/** The middle of the values; of two middles the lower. */
-export function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? Number.NaN;
-}
-
-const columns: readonly (readonly [title: string, cell: (run: Run, reference: Run | undefined) => string])[] = [
+export const columns: readonly Column<Run>[] = [
   ['accepted/s', (run) => whole(run.acceptedPerSecond)],
   ['ratio', (run, reference) => (reference ? (run.acceptedPerSecond / reference.acceptedPerSecond).toFixed(2) : '')],
   ['refused/s', (run) => whole(run.refusedPerSecond)],
@@ -54,23 +50,3 @@ const columns: readonly (readonly [title: string, cell: (run: Run, reference: Ru
   ['lost', (run) => whole(run.missing)],
   ['twice', (run) => whole(run.twice)],
 ];
-
-/** A Markdown table, aligned to be read as text too. A column that nobody fills is left out. */
-export function formatTable(summaries: readonly Summary[], reference?: string): string {
-  const against = summaries.find(({ name }) => name === reference)?.median;
-  const filled = columns
-    .map(([title, cell]) => [title, ...summaries.map(({ median }) => cell(median, against))])
-    .filter(([, ...cells]) => cells.some((cell) => cell !== ''));
-  const names = ['', ...summaries.map(({ name }) => name)];
-  const width = (cells: readonly string[]) => Math.max(...cells.map((cell) => cell.length));
-  const lines = names.map((name, row) => {
-    const cells = filled.map((column) => (column[row] as string).padStart(width(column)));
-    return `| ${[name.padEnd(width(names)), ...cells].join(' | ')} |`;
-  });
-  const rule = `|${[width(names), ...filled.map(width)].map((n) => '-'.repeat(n + 2)).join('|')}|`;
-  return [lines[0], rule, ...lines.slice(1)].join('\n');
-}
-
-export function whole(value: number | undefined): string {
-  return value === undefined ? '' : Math.round(value).toLocaleString('en');
-}
