@@ -11,6 +11,7 @@
 import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { AddGroup, AddResult, NewJob } from '../backend/backend.ts';
+import { type RateLimit, tokenBucket } from '../pool/limits/rate.ts';
 import type { BodyReader } from './body.ts';
 import { type CollectionKind, splitCollection } from './collection.ts';
 import type { Exchange, Surroundings } from './exchange.ts';
@@ -18,7 +19,6 @@ import type { Gate, Refusal } from './gate.ts';
 import { ENCODINGS, parseEncoding } from './inflate.ts';
 import type { DoorSettings } from './options.ts';
 import type { ProblemCode } from './problem.ts';
-import { TokenBucket } from './rate.ts';
 
 /** How long an Idempotency-Key is remembered, ms. */
 const KEY_TTL = 24 * 60 * 60 * 1000;
@@ -37,7 +37,7 @@ export class Intake {
   readonly #bodies: BodyReader;
   readonly #gate: Gate;
   readonly #around: Surroundings;
-  readonly #bucket: TokenBucket | undefined;
+  readonly #rate: RateLimit | undefined;
   readonly #maxPayloads: number;
 
   constructor(settings: DoorSettings, bodies: BodyReader, gate: Gate, around: Surroundings) {
@@ -45,7 +45,8 @@ export class Intake {
     this.#bodies = bodies;
     this.#gate = gate;
     this.#around = around;
-    this.#bucket = settings.rate === undefined ? undefined : new TokenBucket(settings.rate, settings.clock);
+    const { rate, clock } = settings;
+    this.#rate = rate === undefined ? undefined : tokenBucket({ limit: rate, clock });
     // A collection larger than the queue could wait for room for ever.
     this.#maxPayloads = Math.min(settings.maxPayloads, settings.maxQueue);
   }
@@ -69,10 +70,10 @@ export class Intake {
   /** What speaks against any request now. */
   #unwelcome(): Objection | undefined {
     if (this.#around.stopping) return ['STOPPING', 'the server is stopping', ['Retry-After', '1']];
-    const wait = this.#bucket?.take() ?? 0;
+    const wait = this.#rate?.take() ?? 0;
     if (wait > 0) {
       const detail = `more than ${this.#settings.rate} requests per second`;
-      return ['RATE_EXCEEDED', detail, ['Retry-After', String(Math.ceil(wait))]];
+      return ['RATE_EXCEEDED', detail, ['Retry-After', String(Math.ceil(wait / 1000))]];
     }
     const shut = this.#gate.shut;
     if (shut) return this.#turnedAway(shut);
