@@ -24,6 +24,7 @@ import type { Clock, Timer } from '../clock.ts';
 import { systemClock } from '../clock.ts';
 import { MillraceError, type SinkTrouble } from '../errors.ts';
 import { Aimd } from '../pool/limits/aimd.ts';
+import { lateLoop } from '../pool/limits/lag.ts';
 import type { Limit } from '../pool/limits/limit.ts';
 
 export type GateState = 'open' | 'slowed' | 'away';
@@ -34,7 +35,7 @@ export interface GateOptions {
   readonly clock?: Clock;
   /** For jitter: numbers from 0 up to 1. Default `Math.random`. */
   readonly random?: () => number;
-  /** True while this process is too busy for its latencies to mean anything. Default: the loop was 95 % busy. */
+  /** True while this process is too busy for its latencies to mean anything. Default: `lateLoop`. */
   readonly isLate?: () => boolean;
 }
 
@@ -78,7 +79,7 @@ export class Gate {
     this.#clock = options.clock ?? systemClock;
     this.#limit = options.limit ?? new Aimd({ clock: this.#clock });
     this.#random = options.random ?? Math.random;
-    this.#isLate = options.isLate ?? busyLoop(this.#clock);
+    this.#isLate = options.isLate ?? lateLoop({ clock: this.#clock });
   }
 
   get state(): GateState {
@@ -221,22 +222,4 @@ export class Gate {
     this.#timer?.cancel();
     this.#timer = undefined;
   }
-}
-
-/**
- * Tells whether the event loop was busy of late. A put that waited for our own loop looks like a slow store, and a
- * gate that believed it would throttle a busy process to one put at a time.
- */
-function busyLoop(clock: Clock): () => boolean {
-  let since = performance.eventLoopUtilization();
-  let asked = clock.monotonic();
-  let late = false;
-  return () => {
-    const now = clock.monotonic();
-    if (now - asked < 250) return late;
-    late = performance.eventLoopUtilization(since).utilization > 0.95;
-    since = performance.eventLoopUtilization();
-    asked = now;
-    return late;
-  };
 }
