@@ -23,12 +23,18 @@ export {
 export type { StandardSchema } from './job/schema.ts';
 export { Channel, type Received } from './pool/channel.ts';
 export { Dispatcher, type DispatcherOptions } from './pool/dispatcher.ts';
+export type { PoolEvents, TaskEvent } from './pool/events.ts';
 export {
   type CloseOptions,
   type CloseReport,
+  type Group,
+  type GroupOptions,
+  type Outcome,
   Pool,
+  type PoolHistograms,
   type PoolOptions,
   type PoolStats,
+  type QueueOptions,
   type Result,
   type RunOptions,
   type Source,
@@ -36,6 +42,7 @@ export {
   type SubmitOptions,
   type TaskBody,
   type TaskContext,
+  type Verdict,
   type WhenFull,
 } from './pool/pool.ts';
 export type { Observer, ServerEvent } from './server/events.ts';

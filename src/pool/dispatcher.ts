@@ -8,80 +8,112 @@
  *                        ┌───┬───┬───┐      │                                        │
  *                     ┌─▶│ 3 │ 1 │ 2 ├──────┘                                        │
  *                     │  └───┴───┴───┘                                               │
- *                     │  second tier: idle workers, longest idle first               │
+ *                     │  second tier: idle workers, the last that worked first       │
  *                     └───────── no job waits ◀──────────────────────────────────────┤
  *                          a job waits: the same worker takes it at once ◀───────────┘
  *
- * Promises: bodies start in the order in which their jobs were taken, never more at once than there are workers, and
- * never inside the call that brought the job. A job stays in the first tier until a worker is there for it, so the bound
- * holds, `stop` hands back every job that has not started, and a worker that leaves takes no job with it. A body that
- * throws costs no worker.
+ * Promises: bodies start in the order in which the line gives their jobs (that of a plain `Ring`: first in, first out),
+ * never more at once than there are workers, and never inside the call that brought the job. A job stays in the first
+ * tier until a worker is there for it, so the bound holds, `stop` hands back every job that has not started, and a worker
+ * that leaves takes no job with it. A body that throws costs no worker.
  *
- * Costs per job: one slot while it waits and one `await` while it runs. No promise, closure or task per waiting job;
- * only a call of `submit` that has to wait for a place makes a promise. Workers go on in a loop and not by recursion, so
- * a million bodies that end at once need no stack.
+ * Costs per job: one place in the line while it waits and one `then` while it runs; no promise, closure or task per
+ * waiting job, only a call of `submit` that has to wait for a place makes a promise. Workers go on in a loop and not by
+ * recursion, so a million bodies that end at once need no stack.
  */
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { AsyncResource } from 'node:async_hooks';
 import { assertOption, MillraceError, toError } from '../errors.ts';
 import { Ring } from './ring.ts';
 import { Waiters } from './waiters.ts';
+
+/** The first tier: where jobs wait, and which of them is next. */
+export interface Line<T> {
+  readonly size: number;
+  push(job: T): void;
+  /** Takes out the job that starts next. Undefined: none may now, or it needs more than `free` workers. */
+  shift(free: number): T | undefined;
+  /** Takes out a job, wherever it stands. */
+  delete(job: T): boolean;
+  /** Takes out everything, in order. */
+  takeAll(): T[];
+}
 
 export interface DispatcherOptions<T> {
   /** Bodies that run at once. Integer from 0; with 0 nothing starts until `resize`. */
   readonly workers: number;
   /** Jobs that may wait while all workers are busy. Integer from 0; with 0 a job needs an idle worker. */
   readonly queue: number;
-  /** The body. Runs in the AsyncLocalStorage context in which the dispatcher was made. */
-  readonly run: (job: T) => Promise<void> | void;
-  /** Called when a body has ended, or more workers came, and `room` is not 0. Must not throw. */
-  readonly onRoom?: () => void;
+  /**
+   * The body, in the AsyncLocalStorage context in which the dispatcher was made. A promise that it returns is waited for;
+   * with `LATER` its end is what `worker.ended` or `worker.failed` is told.
+   */
+  readonly run: (job: T, worker: Worker<T>) => unknown;
+  /** Called with what a body returned, before its worker goes on. Must not throw. */
+  readonly onEnd?: (job: T, value: unknown) => void;
   /** Receives what a body threw. Default: a process warning. */
   readonly onError?: (error: unknown, job: T) => void;
+  /** Called when a body has ended, or more workers came, and `room` is not 0. Must not throw. */
+  readonly onRoom?: () => void;
+  /** Where jobs wait. Default: a `Ring`, first in first out. */
+  readonly line?: Line<T>;
+  /** How many workers a job takes. Integer from 1. One that takes more than there are runs alone. Default 1. */
+  readonly weigh?: (job: T) => number;
 }
 
-const NONE = Symbol('no job');
+/** What `run` returns when the end of its body is reported to the worker. */
+export const LATER = Symbol('reported later');
+
 const TAKEN = Promise.resolve();
 
 export class Dispatcher<T> {
   readonly #queue: number;
-  readonly #run: (job: T) => Promise<void> | void;
-  #onRoom: (() => void) | undefined;
-  readonly #onError: ((error: unknown, job: T) => void) | undefined;
-  readonly #jobs = new Ring<T>();
-  readonly #idle = new Ring<Worker<T>>();
+  readonly #line: Line<T>;
+  readonly #idle: Worker<T>[] = [];
+  /** All that exist, idle ones too. */
+  readonly #staff = new Set<Worker<T>>();
   readonly #submitters = new Waiters<T, void>();
-  #wanted = 0;
-  /** Workers that exist. More than wanted while some that are to go still run a body. */
+  readonly #run: (job: T, worker: Worker<T>) => unknown;
+  readonly #onEnd: ((job: T, value: unknown) => void) | undefined;
+  readonly #onError: ((error: unknown, job: T) => void) | undefined;
+  readonly #onRoom: (() => void) | undefined;
+  readonly #weigh: ((job: T) => number) | undefined;
+  /** A body starts when some other one ends; without this it would see the other one's context. */
+  readonly #context = new AsyncResource('millrace.Dispatcher');
   #workers = 0;
+  /** Workers that the running bodies take. More than there should be while some that are to leave still run. */
+  #taken = 0;
   #pairing = false;
   #stopped = false;
   #drained: (() => void)[] = [];
 
   constructor(options: DispatcherOptions<T>) {
-    const { workers, queue, run, onRoom, onError } = options;
+    const { workers, queue, run, onEnd, onError, onRoom, line = new Ring<T>(), weigh } = options;
     assertOption('queue', queue, Number.isSafeInteger(queue) && queue >= 0, 'an integer from 0');
     assertOption('run', run, typeof run === 'function', 'a function');
+    assertWorkers(workers);
+    this.#workers = workers;
     this.#queue = queue;
-    // A worker's loop outlives the call that woke it; without this, later bodies would see that caller's context.
-    this.#run = AsyncLocalStorage.bind(run);
+    this.#line = line;
+    this.#run = run;
+    this.#onEnd = onEnd;
     this.#onError = onError;
-    this.resize(workers);
-    this.#onRoom = onRoom; // after the first workers came: nobody has to be told of those
+    this.#onRoom = onRoom;
+    this.#weigh = weigh;
   }
 
   /** Jobs that `offer` would take now: one for each idle worker, and one for each free place. */
   get room(): number {
-    return this.#stopped ? 0 : Math.max(0, this.#queue + this.#idle.size - this.#jobs.size);
+    return this.#stopped ? 0 : Math.max(0, this.#queue + this.idle - this.#line.size);
   }
 
   /** Workers with a job. */
   get running(): number {
-    return this.#workers - this.#idle.size;
+    return this.#taken;
   }
 
   /** Jobs taken and not started. */
   get waiting(): number {
-    return this.#jobs.size;
+    return this.#line.size;
   }
 
   /** Calls of `submit` that wait for a place. */
@@ -91,13 +123,18 @@ export class Dispatcher<T> {
 
   /** Workers without a job. */
   get idle(): number {
-    return this.#idle.size;
+    return Math.max(0, this.#workers - this.#taken);
+  }
+
+  /** Jobs whose bodies run, in no order. */
+  *jobs(): Iterable<T> {
+    for (const { job, released } of this.#staff) if (job !== undefined && !released) yield job;
   }
 
   /** Takes the job if there is room. False when it is full or stopped: the job is still the caller's. */
   offer(job: T): boolean {
     if (this.room === 0) return false;
-    this.#jobs.push(job);
+    this.#line.push(job);
     this.#pairSoon();
     return true;
   }
@@ -109,21 +146,37 @@ export class Dispatcher<T> {
     return this.offer(job) ? TAKEN : this.#submitters.wait(job, signal);
   }
 
-  /** Takes back a job that has not started; its place is free at once. O(its place in line). */
+  /** Takes back a job that has not started; its place is free at once. Costs what the line's `delete` costs. */
   withdraw(job: T): boolean {
-    if (!this.#jobs.delete(job)) return false;
+    if (!this.#line.delete(job)) return false;
     this.#roomGrew();
+    this.#pairSoon();
     this.#resolveDrained();
     return true;
   }
 
   /** Sets the number of workers. Integer from 0. Surplus ones leave at once if idle, else when their body has ended. */
   resize(workers: number): void {
-    assertOption('workers', workers, Number.isSafeInteger(workers) && workers >= 0, 'an integer from 0');
-    this.#wanted = workers;
-    for (; this.#workers > workers && this.#idle.size > 0; this.#workers--) this.#idle.shift();
-    for (; this.#workers < workers; this.#workers++) this.#idle.push(new Worker(this.#run, this.#next, this.#report));
+    assertWorkers(workers);
+    this.#workers = workers;
+    for (const worker of this.#idle.splice(workers)) this.#staff.delete(worker);
     this.#roomGrew();
+    this.#pairSoon();
+  }
+
+  /** Gives the body's workers back while it still runs: the next job may start. Its end is reported all the same. */
+  release(worker: Worker<T>): void {
+    if (worker.job === undefined || worker.released) return;
+    worker.released = true;
+    this.#taken -= worker.weight;
+    this.#roomGrew();
+    this.#pairSoon();
+    this.#resolveDrained();
+  }
+
+  /** The line may give a job that it held back. */
+  retry(): void {
+    this.#pairSoon();
   }
 
   /** Resolves when every job that was taken has ended or was handed back. */
@@ -135,13 +188,13 @@ export class Dispatcher<T> {
   }
 
   /**
-   * Starts nothing more and returns the jobs that waited, oldest first. Callers that wait for a place are rejected with
+   * Starts nothing more and returns the jobs that waited, in order. Callers that wait for a place are rejected with
    * `reason` (default STOPPED) and keep their jobs. What runs goes on; `drain` tells when it has ended.
    */
   stop(reason: Error = stopped()): T[] {
     this.#stopped = true;
     this.#submitters.rejectAll(reason);
-    const waiting = this.#jobs.takeAll();
+    const waiting = this.#line.takeAll();
     this.#resolveDrained();
     return waiting;
   }
@@ -151,86 +204,125 @@ export class Dispatcher<T> {
    * the next one, does not pile up on the stack.
    */
   #pairSoon(): void {
-    if (this.#pairing || this.#idle.size === 0 || this.#jobs.size === 0) return;
+    if (this.#pairing || this.#line.size === 0 || this.#taken >= this.#workers) return;
     this.#pairing = true;
     queueMicrotask(this.#pair);
   }
 
   readonly #pair = (): void => {
     this.#pairing = false;
-    while (this.#jobs.size > 0 && this.#idle.size > 0) {
-      const job = this.#jobs.shift() as T;
-      void this.#idle.shift()?.work(job);
+    for (let job = this.#next(); job !== undefined; job = this.#next()) {
+      this.#work(this.#idle.pop() ?? this.#hire(), job);
     }
-  };
-
-  /** The worker's body has ended: it gets the next job, leaves because it is one too many, or registers as idle. */
-  readonly #next = (worker: Worker<T>): T | typeof NONE => {
-    if (this.#workers > this.#wanted) {
-      this.#workers--;
-      this.#resolveDrained();
-      return NONE;
-    }
-    if (this.#jobs.size > 0) {
-      const job = this.#jobs.shift() as T;
-      this.#roomGrew();
-      return job;
-    }
-    this.#idle.push(worker);
+    // Bodies that ended at once have made room. Not `pairSoon`: what the line holds back now it holds back then.
     this.#roomGrew();
     this.#resolveDrained();
-    return NONE;
   };
+
+  #next(): T | undefined {
+    const free = this.#workers - this.#taken;
+    if (free <= 0 || this.#line.size === 0) return undefined;
+    return this.#line.shift(this.#taken === 0 ? Number.POSITIVE_INFINITY : free);
+  }
+
+  /** Runs one job after the other for as long as they end at once. */
+  #work(worker: Worker<T>, first: T): void {
+    for (let job: T | undefined = first; job !== undefined; job = this.#next()) {
+      worker.job = job;
+      worker.weight = this.#weigh ? this.#weigh(job) : 1;
+      this.#taken += worker.weight;
+      try {
+        const value = this.#context.runInAsyncScope(this.#run, undefined, job, worker);
+        if (value === LATER) return;
+        if (isThenable(value)) {
+          // Not `value.then`: that of a stranger may call back twice, at once, or never.
+          Promise.resolve(value).then(worker.ended, worker.failed);
+          return;
+        }
+        this.#onEnd?.(job, value);
+      } catch (error) {
+        this.#report(error, job);
+      }
+      worker.job = undefined;
+      this.#taken -= worker.weight;
+    }
+    this.#rest(worker);
+  }
+
+  readonly #ended = (worker: Worker<T>, value: unknown): void => {
+    this.#onEnd?.(worker.job as T, value);
+    this.#goOn(worker);
+  };
+
+  readonly #failed = (worker: Worker<T>, error: unknown): void => {
+    this.#report(error, worker.job as T);
+    this.#goOn(worker);
+  };
+
+  /** The worker's body has ended: it gets the next job, or registers as idle, or leaves because it is one too many. */
+  #goOn(worker: Worker<T>): void {
+    worker.job = undefined;
+    if (worker.released) {
+      this.#staff.delete(worker);
+      return;
+    }
+    this.#taken -= worker.weight;
+    const job = this.#next();
+    if (job !== undefined) this.#work(worker, job);
+    else this.#rest(worker);
+    this.#roomGrew();
+    this.#pairSoon();
+    this.#resolveDrained();
+  }
+
+  #rest(worker: Worker<T>): void {
+    if (this.#idle.length < this.#workers) this.#idle.push(worker);
+    else this.#staff.delete(worker);
+  }
+
+  #hire(): Worker<T> {
+    const worker = new Worker<T>(this.#ended, this.#failed);
+    this.#staff.add(worker);
+    return worker;
+  }
 
   /** Those who wait for a place come before those who only ask whether there is one. */
   #roomGrew(): void {
-    while (this.room > 0) {
+    while (this.#submitters.size > 0 && this.room > 0) {
       const submitter = this.#submitters.take();
       if (!submitter) break;
-      this.#jobs.push(submitter.item);
+      this.#line.push(submitter.item);
       submitter.resolve();
+      this.#pairSoon();
     }
-    this.#pairSoon();
     if (this.#onRoom && this.room > 0) guard(this.#onRoom);
   }
 
   #resolveDrained(): void {
-    if (this.#drained.length === 0 || this.running > 0 || this.#jobs.size > 0) return;
+    if (this.#drained.length === 0 || this.#taken > 0 || this.#line.size > 0) return;
     for (const resolve of this.#drained.splice(0)) resolve();
   }
 
-  readonly #report = (error: unknown, job: T): void => {
+  #report(error: unknown, job: T): void {
     guard(() => {
       if (!this.#onError) throw error;
       this.#onError(error, job);
     });
-  };
+  }
 }
 
-/** Runs one job after the other for as long as `next` has one; `next` is told who asks, and registers it otherwise. */
-class Worker<T> {
-  readonly #run: (job: T) => Promise<void> | void;
-  readonly #next: (worker: Worker<T>) => T | typeof NONE;
-  readonly #report: (error: unknown, job: T) => void;
+/** Has one job at a time; its two callbacks are made once and serve all of them. */
+export class Worker<T> {
+  job: T | undefined;
+  weight = 1;
+  /** Its workers were given back while the body runs on. */
+  released = false;
+  readonly ended: (value: unknown) => void;
+  readonly failed: (error: unknown) => void;
 
-  constructor(
-    run: (job: T) => Promise<void> | void,
-    next: (worker: Worker<T>) => T | typeof NONE,
-    report: (error: unknown, job: T) => void,
-  ) {
-    this.#run = run;
-    this.#next = next;
-    this.#report = report;
-  }
-
-  async work(first: T): Promise<void> {
-    for (let job: T | typeof NONE = first; job !== NONE; job = this.#next(this)) {
-      try {
-        await this.#run(job);
-      } catch (error) {
-        this.#report(error, job);
-      }
-    }
+  constructor(ended: (worker: Worker<T>, value: unknown) => void, failed: (worker: Worker<T>, error: unknown) => void) {
+    this.ended = (value) => ended(this, value);
+    this.failed = (error) => failed(this, error);
   }
 }
 
@@ -241,6 +333,14 @@ function guard(hook: () => void): void {
   } catch (error) {
     process.emitWarning(toError(error));
   }
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function';
+}
+
+function assertWorkers(workers: number): void {
+  assertOption('workers', workers, Number.isSafeInteger(workers) && workers >= 0, 'an integer from 0');
 }
 
 function stopped(): MillraceError {

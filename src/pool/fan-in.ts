@@ -2,113 +2,226 @@
  * Many jobs in, one stream of results out: what stands behind `Pool.run`.
  *
  *   source ──pull──▶ held (at most `window`) ──────────────────────────────▶ reader
- *                    in the pool ─▶ ended, waits for the reader ─▶ yielded
+ *                    in the pool ─▶ settled, waits for the reader ─▶ read
  *
- * Promises: every job that was taken from the source gives exactly one result, with the job and its index. A job is
- * pulled only while fewer than `window` are held, so a slow reader slows the source down and memory stays flat. A reader
- * that leaves stops the intake, aborts what runs, closes the source, and is let go when the bodies have ended.
+ * Promises: every job that was taken from the source gives exactly one result, with the job and its index. Nothing is
+ * pulled before the first result is asked for. A job is pulled only while fewer than `window` are held, so a slow reader
+ * slows the source down and memory stays flat. A reader that leaves stops the intake, aborts what runs, closes the source,
+ * and is let go when the bodies have ended.
  *
  * The stream throws, after all results, what the source threw; or why the intake was cut short, so that a part of the
- * results is not mistaken for all of them.
+ * results is not mistaken for all of them. A source that answers after the cut gives a job that nobody takes.
+ *
+ * Costs: a task, a result and the reader's promise per job; no generator in between, which would cost as much again.
  */
+import type { AsyncResource } from 'node:async_hooks';
+import type { Clock } from '../clock.ts';
 import { MillraceError } from '../errors.ts';
+import { isThenable } from './dispatcher.ts';
 import { onAbort } from './on-abort.ts';
+import type { RunOptions } from './options.ts';
 import { Ring } from './ring.ts';
-import type { Outcome } from './task.ts';
+import { type Handler, type Outcome, Task, type TaskOwner, type TaskSettings, type Times } from './task.ts';
 
-/** How one job ended. `index` counts the jobs as the source gave them, from 0. */
-export type Result<Job, T> = { readonly job: Job; readonly index: number } & Outcome<T>;
+/** How one job ended. */
+export type Result<Job, T> = {
+  readonly job: Job;
+  /** Counts the jobs as the source gave them, from 0. */
+  readonly index: number;
+  /** ms from the pull to the start of the body, or to the end if it never started. */
+  readonly waited: number;
+  /** ms from the start of the body to the outcome; 0 if it never started. */
+  readonly took: number;
+} & Outcome<T>;
 
 export type Source<Job> = Iterable<Job> | AsyncIterable<Job>;
 
-export interface FanInOptions<Job, T> {
-  readonly source: Source<Job>;
-  /** Starts one job: resolves when the pool has taken it; `settled` is called once, later, whatever happens. */
-  readonly begin: (job: Job, signal: AbortSignal, settled: (outcome: Outcome<T>) => void) => Promise<void>;
+/** The pool, as a fan-in sees it. */
+export interface FanInPool {
+  readonly owner: TaskOwner;
+  readonly settings: TaskSettings;
+  readonly clock: Clock;
+  /** In which handlers run. Undefined where they run in threads. */
+  readonly context: AsyncResource | undefined;
+  readonly handler: Handler | undefined;
+  /** Gives it a place, or makes it wait for one, or refuses it. */
+  take(task: Task): void;
   /** Jobs that may be held at once. Asked before each pull. */
-  readonly window: () => number;
-  readonly ordered: boolean;
-  readonly signal: AbortSignal | undefined;
+  window(): number;
 }
 
-export class FanIn<Job, T> {
-  readonly #options: FanInOptions<Job, T>;
-  readonly #cancel = new AbortController();
+interface Reader<Job, T> {
+  resolve(result: IteratorResult<Result<Job, T>, void>): void;
+  reject(error: unknown): void;
+}
+
+const DONE = { done: true, value: undefined } as const;
+
+export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undefined> {
+  readonly #pool: FanInPool;
+  readonly #source: Source<Job>;
+  readonly #options: RunOptions;
+  /** Results that wait for the reader. */
   readonly #line: Line<Result<Job, T>>;
+  /** Calls of `next` that wait for a result. */
+  readonly #readers = new Ring<Reader<Job, T>>();
+  readonly #inPool = new Set<Item<Job>>();
   #iterator: Iterator<Job> | AsyncIterator<Job> | undefined;
+  #state: 'new' | 'open' | 'closing' | 'over' = 'new';
   #intake: 'open' | 'ended' | 'cut' = 'open';
   #cut: unknown;
+  #readerLeft = false;
+  /** What the next reader is told instead of the end. */
+  #failure: { readonly error: unknown } | undefined;
+  readonly #closed = Promise.withResolvers<void>();
   /** The source has been asked and has not answered. */
   #pulling = false;
+  /** A job waits for a place in the pool, so no other one is pulled. */
+  #blocked = false;
+  #feeding = false;
   #taken = 0;
-  #inPool = 0;
-  readonly #changed = new Bell();
+  #stopListening: (() => void) | undefined;
 
-  constructor(options: FanInOptions<Job, T>) {
+  constructor(source: Source<Job>, options: RunOptions, pool: FanInPool) {
+    this.#source = source;
     this.#options = options;
-    this.#line = options.ordered ? new InOrder() : new AsEnded();
+    this.#pool = pool;
+    this.#line = options.ordered ? new InOrder() : new Ring();
   }
 
-  async *results(): AsyncGenerator<Result<Job, T>, void, undefined> {
-    const { signal } = this.#options;
-    signal?.throwIfAborted();
-    const stopListening = signal && onAbort(signal, () => this.#stop(signal.reason));
-    try {
-      void this.#feed();
-      for (;;) {
-        const result = this.#line.take();
-        if (result) {
-          this.#changed.ring(); // one fewer is held
-          yield result;
-        } else if (this.#intake !== 'open' && this.#inPool === 0) break;
-        else await this.#changed.next();
-      }
-      if (this.#intake === 'cut') throw this.#cut;
-    } finally {
-      stopListening?.();
-      this.#stop(new MillraceError('STOPPED', { what: 'the run' }));
-      while (this.#inPool > 0) await this.#changed.next();
-      await this.#closeSource();
+  next(): Promise<IteratorResult<Result<Job, T>, void>> {
+    if (this.#state === 'new') this.#open();
+    const result = this.#line.shift();
+    if (result) {
+      this.#feed();
+      return Promise.resolve({ done: false, value: result });
     }
+    return new Promise((resolve, reject) => {
+      this.#readers.push({ resolve, reject });
+      if (this.#state === 'over') this.#tellEnd();
+      else this.#feed();
+    });
   }
 
-  /** Takes from the source for as long as there is room. Ends the intake by itself, or when it was cut. */
-  async #feed(): Promise<void> {
-    const { source, begin, window } = this.#options;
+  async return(): Promise<IteratorResult<Result<Job, T>, void>> {
+    if (this.#state === 'new') this.#state = 'over';
+    if (this.#state === 'over') return DONE;
+    this.#readerLeft = true;
+    this.#line.takeAll();
+    this.#stop(new MillraceError('STOPPED', { what: 'the run' }));
+    this.#closeWhenDone();
+    await this.#closed.promise;
+    return DONE;
+  }
+
+  async throw(error: unknown): Promise<IteratorResult<Result<Job, T>, void>> {
+    await this.return();
+    throw error;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  #open(): void {
+    this.#state = 'open';
+    const { signal } = this.#options;
+    if (signal?.aborted) this.#end('cut', signal.reason);
+    else if (signal) this.#stopListening = onAbort(signal, () => this.#stop(signal.reason));
+    if (this.#intake === 'cut') return;
     try {
-      const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
-      this.#iterator = iterator;
-      while (this.#intake === 'open') {
-        if (this.#inPool + this.#line.size >= window()) {
-          await this.#changed.next();
-          continue;
-        }
-        this.#pulling = true;
-        const answer = iterator.next();
-        // What a synchronous source gives is ours at once: an abort during an `await` here would lose it.
-        const { done, value: job } = 'done' in answer ? answer : await answer;
-        this.#pulling = false;
-        if (done) return this.#end('ended');
-        // If the intake was cut while we waited, `begin` refuses, and that is this job's result.
-        const index = this.#taken++;
-        this.#inPool++;
-        await begin(job, this.#cancel.signal, (outcome) => {
-          this.#inPool--;
-          this.#line.put({ job, index, ...outcome }, index);
-          this.#changed.ring();
-        });
-      }
+      const source = this.#source;
+      this.#iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
     } catch (error) {
-      // The source threw, or the pool takes no more.
-      if (this.#pulling) this.#iterator = undefined; // what threw is closed already
-      this.#pulling = false;
       this.#end('cut', error);
     }
   }
 
+  /** Takes from the source for as long as there is room. */
+  #feed(): void {
+    if (this.#feeding) return; // a job that is refused settles in here
+    this.#feeding = true;
+    while (this.#intake === 'open' && !this.#pulling && !this.#blocked && this.#held < this.#pool.window()) {
+      this.#pulling = true;
+      try {
+        const answer = (this.#iterator as Iterator<Job> | AsyncIterator<Job>).next();
+        // What a synchronous source gives is ours at once: an abort before a `then` would lose it.
+        if (isThenable(answer)) Promise.resolve(answer).then(this.#answeredLater, this.#sourceFailed);
+        else this.#answered(answer as IteratorResult<Job>);
+      } catch (error) {
+        this.#sourceFailed(error);
+      }
+    }
+    this.#feeding = false;
+    this.#closeWhenDone();
+  }
+
+  get #held(): number {
+    return this.#inPool.size + this.#line.size;
+  }
+
+  #answered({ done, value: job }: IteratorResult<Job>): void {
+    this.#pulling = false;
+    if (done) {
+      this.#end('ended');
+      return;
+    }
+    const item = new Item(this.#pool, job, this.#taken++, this.#settled);
+    item.stamp(this.#pool.clock.monotonic());
+    this.#inPool.add(item);
+    this.#pool.take(item);
+    // Pulled while the intake was cut: it is ours, and this is its result.
+    if (this.#intake === 'cut') item.cancel(this.#cut);
+    // The pool closes: it will not take the next one either.
+    else if (item.phase === 'over') this.#end('cut', item.value);
+    if (item.phase !== 'blocked') return;
+    this.#blocked = true;
+    const goOn = () => {
+      this.#blocked = false;
+      this.#feed();
+    };
+    item.accepted.then(goOn, goOn);
+  }
+
+  readonly #answeredLater = (answer: IteratorResult<Job>): void => {
+    if (this.#state === 'over') return;
+    this.#answered(answer);
+    this.#feed();
+  };
+
+  readonly #sourceFailed = (error: unknown): void => {
+    this.#pulling = false;
+    this.#iterator = undefined; // what threw is closed already
+    this.#end('cut', error);
+    this.#closeWhenDone();
+  };
+
+  readonly #settled = (item: Item<Job>): void => {
+    this.#inPool.delete(item);
+    if (this.#options.failFast && item.status === 'rejected') this.#stop(item.value);
+    if (!this.#readerLeft) {
+      this.#line.push(resultOf<Job, T>(item), item.index);
+      this.#serve();
+    }
+    this.#feed();
+  };
+
+  #serve(): void {
+    while (this.#readers.size > 0) {
+      const value = this.#line.shift();
+      if (!value) return;
+      this.#readers.shift()?.resolve({ done: false, value });
+    }
+  }
+
+  /** Cuts the intake and cancels what was taken. */
   #stop(reason: unknown): void {
     this.#end('cut', reason);
-    this.#cancel.abort(reason);
+    for (const item of [...this.#inPool]) item.cancel(reason);
   }
 
   #end(how: 'ended' | 'cut', why?: unknown): void {
@@ -116,7 +229,36 @@ export class FanIn<Job, T> {
     this.#intake = how;
     if (how === 'ended') this.#iterator = undefined;
     this.#cut = why;
-    this.#changed.ring();
+  }
+
+  /** When the intake is closed and every result was read: closes the source, and ends the stream. */
+  #closeWhenDone(): void {
+    if (this.#state !== 'open' || this.#intake === 'open' || this.#held > 0 || this.#feeding) return;
+    this.#state = 'closing';
+    this.#stopListening?.();
+    const cut = this.#intake === 'cut' && !this.#readerLeft ? { error: this.#cut } : undefined;
+    // What cut the intake says more than what became of the source.
+    this.#closeSource().then(
+      () => this.#over(cut),
+      (error) => this.#over(cut ?? { error }),
+    );
+  }
+
+  #over(failure: { readonly error: unknown } | undefined): void {
+    this.#state = 'over';
+    if (this.#readerLeft && failure) this.#closed.reject(failure.error);
+    else this.#closed.resolve();
+    this.#failure = this.#readerLeft ? undefined : failure;
+    this.#tellEnd();
+  }
+
+  /** The first reader hears why the stream ended. */
+  #tellEnd(): void {
+    for (let reader = this.#readers.shift(); reader; reader = this.#readers.shift()) {
+      if (this.#failure) reader.reject(this.#failure.error);
+      else reader.resolve(DONE);
+      this.#failure = undefined;
+    }
   }
 
   /** A source that has not answered yet is told, but not waited for: it may never answer. */
@@ -127,29 +269,46 @@ export class FanIn<Job, T> {
   }
 }
 
-/** Where results wait for the reader. */
+class Item<Job> extends Task {
+  readonly job: Job;
+  readonly index: number;
+  readonly #settled: (item: Item<Job>) => void;
+
+  constructor(
+    { owner, settings, handler, context }: FanInPool,
+    job: Job,
+    index: number,
+    settled: (item: Item<Job>) => void,
+  ) {
+    super(owner, settings, job, handler, context);
+    this.job = job;
+    this.index = index;
+    this.#settled = settled;
+  }
+
+  protected override hasSettled(): void {
+    this.#settled(this);
+  }
+}
+
+function resultOf<Job, T>({ job, index, status, value, times }: Item<Job>): Result<Job, T> {
+  const { submitted, started, settled } = times as Times;
+  const waited = (started ?? settled) - submitted;
+  const took = started === undefined ? 0 : settled - started;
+  return status === 'fulfilled'
+    ? { job, index, status, value: value as T, waited, took }
+    : { job, index, status: status as 'rejected' | 'cancelled', error: value, waited, took };
+}
+
+/** Where results wait for the reader: a Ring gives them as they ended. */
 interface Line<R> {
   readonly size: number;
-  put(result: R, index: number): void;
-  take(): R | undefined;
+  push(result: R, index: number): void;
+  shift(): R | undefined;
+  takeAll(): unknown;
 }
 
-class AsEnded<R> implements Line<R> {
-  readonly #results = new Ring<R>();
-
-  get size(): number {
-    return this.#results.size;
-  }
-
-  put(result: R): void {
-    this.#results.push(result);
-  }
-
-  take(): R | undefined {
-    return this.#results.shift();
-  }
-}
-
+/** Gives them in the order of their jobs. */
 class InOrder<R> implements Line<R> {
   readonly #results = new Map<number, R>();
   #next = 0;
@@ -158,31 +317,17 @@ class InOrder<R> implements Line<R> {
     return this.#results.size;
   }
 
-  put(result: R, index: number): void {
+  push(result: R, index: number): void {
     this.#results.set(index, result);
   }
 
-  take(): R | undefined {
+  shift(): R | undefined {
     const result = this.#results.get(this.#next);
     if (result && this.#results.delete(this.#next)) this.#next++;
     return result;
   }
-}
 
-/** Wakes everybody who waits for a change; they look again for themselves. */
-class Bell {
-  #rung = Promise.withResolvers<void>();
-  #awaited = false;
-
-  next(): Promise<void> {
-    this.#awaited = true;
-    return this.#rung.promise;
-  }
-
-  ring(): void {
-    if (!this.#awaited) return;
-    this.#awaited = false;
-    this.#rung.resolve();
-    this.#rung = Promise.withResolvers();
+  takeAll(): void {
+    this.#results.clear();
   }
 }

@@ -1,11 +1,11 @@
 /**
  * Calls that wait their turn, oldest first: each has an item, a promise, and perhaps a signal by which it leaves.
  *
- *   oldest ◀──▶ … ◀──▶ newest        a linked list, so that one that gives up leaves in O(1) from any place
- *
  * Promises: each promise settles once: resolved by whoever takes the waiter, or rejected with its signal's reason or by
- * `rejectAll`. One that has left or was taken has no listener any more. Costs: one promise and one node per waiter.
+ * `rejectAll`. One that has left or was taken has no listener any more. Costs: one promise and one link per waiter; one
+ * that gives up leaves in O(1) from any place.
  */
+import { Chain, type Link } from './chain.ts';
 import { onAbort } from './on-abort.ts';
 
 export interface Waiter<Item, Result> {
@@ -13,21 +13,17 @@ export interface Waiter<Item, Result> {
   resolve(result: Result): void;
 }
 
-interface Node<Item, Result> extends Waiter<Item, Result> {
+interface Node<Item, Result> extends Waiter<Item, Result>, Link<Node<Item, Result>> {
   reject(reason: unknown): void;
   readonly signal: AbortSignal | undefined;
   stopListening: (() => void) | undefined;
-  older: Node<Item, Result> | undefined;
-  newer: Node<Item, Result> | undefined;
 }
 
 export class Waiters<Item, Result> {
-  #oldest: Node<Item, Result> | undefined;
-  #newest: Node<Item, Result> | undefined;
-  #size = 0;
+  readonly #line = new Chain<Node<Item, Result>>();
 
   get size(): number {
-    return this.#size;
+    return this.#line.size;
   }
 
   /** Joins the end of the line. */
@@ -40,19 +36,17 @@ export class Waiters<Item, Result> {
         reject,
         signal,
         stopListening: undefined,
-        older: this.#newest,
+        older: undefined,
         newer: undefined,
       };
       if (signal) {
         node.stopListening = onAbort(signal, () => {
-          this.#remove(node);
+          this.#line.delete(node);
+          node.stopListening?.();
           reject(signal.reason);
         });
       }
-      if (this.#newest) this.#newest.newer = node;
-      else this.#oldest = node;
-      this.#newest = node;
-      this.#size++;
+      this.#line.push(node);
     });
   }
 
@@ -61,8 +55,8 @@ export class Waiters<Item, Result> {
    * behind one signal, the first that leaves may free a place, which must not go to one that is about to leave.
    */
   take(): Waiter<Item, Result> | undefined {
-    for (let node = this.#oldest; node; node = this.#oldest) {
-      this.#remove(node);
+    for (let node = this.#line.shift(); node; node = this.#line.shift()) {
+      node.stopListening?.();
       if (!node.signal?.aborted) return node;
       node.reject(node.signal.reason);
     }
@@ -70,18 +64,9 @@ export class Waiters<Item, Result> {
   }
 
   rejectAll(reason: unknown): void {
-    for (let node = this.#oldest; node; node = this.#oldest) {
-      this.#remove(node);
+    for (let node = this.#line.shift(); node; node = this.#line.shift()) {
+      node.stopListening?.();
       node.reject(reason);
     }
-  }
-
-  #remove(node: Node<Item, Result>): void {
-    node.stopListening?.();
-    if (node.older) node.older.newer = node.newer;
-    else this.#oldest = node.newer;
-    if (node.newer) node.newer.older = node.older;
-    else this.#newest = node.older;
-    this.#size--;
   }
 }

@@ -1,0 +1,253 @@
+/**
+ * What a pool can be told, and what it tells.
+ */
+import { type Clock, systemClock } from '../clock.ts';
+import { assertOption, isError } from '../errors.ts';
+import type { Limit } from './limits/limit.ts';
+import type { RateLimit } from './limits/rate.ts';
+import { PRIORITIES } from './schedule.ts';
+import type { Outcome, TaskSettings } from './task.ts';
+
+/** A worker as a function in a module or in place: gets what was submitted. */
+export type WorkerFunction = (payload: never, context: never) => unknown;
+export type PayloadOf<W> = W extends (payload: infer Payload, ...rest: never[]) => unknown ? Payload : never;
+export type ValueOf<W> = W extends (...args: never[]) => infer Value ? Awaited<Value> : unknown;
+
+/**
+ * What a full queue does with one more.
+ *
+ * - `wait`: the call waits for a place; first come, first served. For callers that can be held back.
+ * - `reject`: POOL_FULL. For those who can tell somebody else to come later.
+ * - `drop-oldest`: the oldest waiting task of the lowest priority makes place; its submission ends with TASK_DROPPED.
+ * - `drop-newest`: the new one ends with TASK_DROPPED. Both are for work that the next one makes worthless.
+ * - `caller-runs`: the body runs in the call itself, beyond `workers`, and `accepted` resolves when it has ended. A
+ *   synchronous body holds the caller back by that; an asynchronous one only a caller that awaits `accepted`.
+ */
+export type WhenFull = 'wait' | 'reject' | 'drop-oldest' | 'drop-newest' | 'caller-runs';
+
+/** What an outcome says about the load of the other side; `retryAfter` in ms stops starts for so long. */
+export type Verdict = 'ok' | 'ignored' | 'overload' | { readonly retryAfter: number };
+
+export interface QueueOptions {
+  /** Submissions that wait while all workers are busy. Integer from 0. Default 1,000. */
+  readonly size?: number;
+  /** Default `'wait'`. Calls that wait for a place are not counted in `size`: each is a caller held back. */
+  readonly whenFull?: WhenFull;
+  /**
+   * Submissions that a level of priority is worth: a task is overtaken by at most so many later ones per level. Integer
+   * from 1, or Infinity for strict priorities, with which the lowest may starve. Default 1,000.
+   */
+  readonly ageing?: number;
+  /** Of one priority the oldest first, or the newest. Default `'fifo'`. With `'lifo'` the oldest may starve. */
+  readonly order?: 'fifo' | 'lifo';
+}
+
+export interface PoolOptions {
+  /**
+   * Bodies that run at once: an integer from 1, which `resize` changes, or a limit that finds it (`limits.aimd()`). A
+   * limit is told how each body ended, as `classify` sees it, and how long it took.
+   */
+  readonly workers: number | Limit;
+  readonly queue?: QueueOptions;
+  /**
+   * Bodies of one `key` at once. Integer from 1, or a function that gives it for a key. Default 1: tasks of a key run one
+   * after the other, in order. Needs nothing for tasks without a key.
+   */
+  readonly perKey?: number | ((key: string) => number);
+  /** How often bodies may start: `tokenBucket` or `slidingWindow`. Default: no limit. */
+  readonly rate?: RateLimit;
+  /** ms; the default of `submit`'s option of that name. */
+  readonly queueTimeout?: number;
+  /** ms; the default of `submit`'s option of that name. */
+  readonly timeout?: number;
+  /**
+   * What a body that outlives its `timeout` does with its worker. `hold` (default): it keeps it until it ends, so there
+   * are never more bodies than workers. `release`: gives it back; the body counts as abandoned until it ends. In a
+   * thread a body that does not stop is terminated, so only `hold` is possible.
+   */
+  readonly onTimeout?: 'hold' | 'release';
+  /** Default: values are `ok`, a timeout of the body is `overload`, other errors are `ignored`. Must not throw. */
+  readonly classify?: (outcome: Outcome<unknown>) => Verdict;
+  /** ms; a body older than that is reported once, on the channel `millrace.pool.stuck`. Minimum 1. Default: none is. */
+  readonly stuckAfter?: number;
+  /** Records wait and run time of every task in `histograms`. Default false: it costs two looks at the clock per task. */
+  readonly histograms?: boolean;
+  /** In events. Default `'pool'`. */
+  readonly name?: string;
+  readonly clock?: Clock;
+}
+
+export interface SubmitOptions {
+  /** Gives up the wait for a place or a worker; once the body runs, it is passed on and the body decides. */
+  readonly signal?: AbortSignal;
+  /** 0 is served first. Integer 0–9. Default 4. */
+  readonly priority?: number;
+  /** Tasks of one key: `perKey` at once, in order of submission within a priority. Default: none. */
+  readonly key?: string;
+  /** Workers it takes while it runs. Integer from 1. More than there are: it runs alone. Default 1. */
+  readonly weight?: number;
+  /** ms from the call until the body must have started, else TASK_TIMEOUT. Minimum 1. Default: no limit. */
+  readonly queueTimeout?: number;
+  /** ms from the start of the body until TASK_TIMEOUT; its signal aborts. Minimum 1. Default: no limit. */
+  readonly timeout?: number;
+}
+
+export interface RunOptions {
+  /** Stops the intake, aborts what runs, closes the source. Jobs already taken still give their results. */
+  readonly signal?: AbortSignal;
+  /** Results in the order of the source instead of the order in which they ended. Default false. */
+  readonly ordered?: boolean;
+  /** The first job that fails stops the intake and aborts the rest; the loop throws its error at the end. Default false. */
+  readonly failFast?: boolean;
+}
+
+export interface CloseOptions {
+  /** ms until what has not ended is aborted. Minimum 0. Default 25,000. `Infinity` waits for as long as it takes. */
+  readonly deadline?: number;
+}
+
+/** What became of the submissions that had not settled when `close` was called. */
+export interface CloseReport {
+  /** Ended by themselves, well or badly. */
+  readonly finished: number;
+  /** Cancelled before they started, or ended because of the abort. */
+  readonly aborted: number;
+  /** Bodies that ignored the abort and still run. */
+  readonly abandoned: number;
+}
+
+/** submitted = fulfilled + rejected + cancelled + blocked + waiting + running, less bodies that outlive their outcome. */
+export interface PoolStats {
+  /** Bodies that may run now. */
+  readonly workers: number;
+  readonly paused: boolean;
+  /** Bodies that run and count, by weight. */
+  readonly running: number;
+  /** Submissions with a place in the queue. */
+  readonly waiting: number;
+  /** Calls that wait for a place. */
+  readonly blocked: number;
+  readonly submitted: number;
+  readonly fulfilled: number;
+  /** Timed out ones included. */
+  readonly rejected: number;
+  /** Dropped ones included. */
+  readonly cancelled: number;
+  /** In `rejected`: their queueTimeout or timeout was over. */
+  readonly timedOut: number;
+  /** In `cancelled`: an oldest one that made place. */
+  readonly dropped: number;
+  /** Calls turned away by a full or closed pool, dropped newest ones included; not in `submitted`. */
+  readonly refused: number;
+  /** Bodies beyond `workers`: they gave their worker back, or run in their caller. */
+  readonly detached: number;
+}
+
+export type ResolvedOptions = Required<Omit<PoolOptions, 'rate' | 'queueTimeout' | 'timeout' | 'perKey' | 'queue'>> & {
+  readonly queue: Required<QueueOptions>;
+  readonly perKey: (key: string) => number;
+  readonly rate: RateLimit | undefined;
+  /** Outcomes are classified. */
+  readonly learns: boolean;
+  /** Every task's times are taken. */
+  readonly timed: boolean;
+  readonly defaults: TaskSettings;
+};
+
+const POLICIES: readonly string[] = ['wait', 'reject', 'drop-oldest', 'drop-newest', 'caller-runs'];
+const NEVER = Number.POSITIVE_INFINITY;
+
+export function resolveOptions(options: PoolOptions): ResolvedOptions {
+  const { workers, rate, name = 'pool', histograms = false, clock = systemClock } = options;
+  const { classify = byTimeout, stuckAfter = NEVER, perKey = 1, onTimeout = 'hold' } = options;
+  const { size = 1_000, whenFull = 'wait', ageing = 1_000, order = 'fifo' } = options.queue ?? {};
+  if (typeof workers === 'number') assertWorkers(workers);
+  else assertOption('workers', workers, typeof workers?.sample === 'function', 'an integer from 1, or a limit');
+  assertOption('queue.size', size, Number.isSafeInteger(size) && size >= 0, 'an integer from 0');
+  assertOption('queue.whenFull', whenFull, POLICIES.includes(whenFull), `one of ${POLICIES.join(', ')}`);
+  assertOption('queue.ageing', ageing, ageing === NEVER || isCount(ageing), 'an integer from 1, or Infinity');
+  assertOption('queue.order', order, order === 'fifo' || order === 'lifo', "'fifo' or 'lifo'");
+  assertOption('perKey', perKey, typeof perKey === 'function' || isCount(perKey), 'an integer from 1, or a function');
+  assertOption('rate', rate, rate === undefined || typeof rate?.take === 'function', 'a rate limit');
+  assertOption('onTimeout', onTimeout, onTimeout === 'hold' || onTimeout === 'release', "'hold' or 'release'");
+  assertOption('classify', classify, typeof classify === 'function', 'a function');
+  assertOption('stuckAfter', stuckAfter, isDelay(stuckAfter), 'ms from 1');
+  assertOption('name', name, typeof name === 'string', 'a string');
+  const defaults: TaskSettings = {
+    priority: 4,
+    key: undefined,
+    keyLimit: 1,
+    weight: 1,
+    queueTimeout: delay('queueTimeout', options.queueTimeout, NEVER),
+    timeout: delay('timeout', options.timeout, NEVER),
+    onTimeout,
+    transfer: undefined,
+    onMessage: undefined,
+  };
+  return {
+    workers,
+    queue: { size, whenFull, ageing, order },
+    perKey: typeof perKey === 'function' ? perKey : () => perKey,
+    rate,
+    learns: typeof workers !== 'number' || options.classify !== undefined,
+    timed: typeof workers !== 'number' || histograms,
+    onTimeout,
+    classify,
+    stuckAfter,
+    histograms,
+    name,
+    clock,
+    defaults,
+  };
+}
+
+/** What a submission asks for, over what the pool asks for. The pool's own object when it asks for nothing. */
+export function resolveSettings(
+  options: SubmitOptions | undefined,
+  { defaults, perKey }: Pick<ResolvedOptions, 'defaults' | 'perKey'>,
+): TaskSettings {
+  if (options === undefined) return defaults;
+  const { priority = defaults.priority, key, weight = 1 } = options;
+  assertOption(
+    'priority',
+    priority,
+    Number.isInteger(priority) && priority >= 0 && priority < PRIORITIES,
+    `an integer from 0 to ${PRIORITIES - 1}`,
+  );
+  assertOption('key', key, key === undefined || typeof key === 'string', 'a string');
+  assertOption('weight', weight, isCount(weight), 'an integer from 1');
+  const keyLimit = key === undefined ? 1 : perKey(key);
+  assertOption(`perKey(${key})`, keyLimit, isCount(keyLimit), 'an integer from 1');
+  return {
+    ...defaults,
+    priority,
+    key,
+    keyLimit,
+    weight,
+    queueTimeout: delay('queueTimeout', options.queueTimeout, defaults.queueTimeout),
+    timeout: delay('timeout', options.timeout, defaults.timeout),
+  };
+}
+
+export function assertWorkers(workers: number): void {
+  assertOption('workers', workers, isCount(workers), 'an integer from 1');
+}
+
+function byTimeout(outcome: Outcome<unknown>): Verdict {
+  if (outcome.status === 'fulfilled') return 'ok';
+  return outcome.status === 'rejected' && isError(outcome.error, 'TASK_TIMEOUT') ? 'overload' : 'ignored';
+}
+
+function delay(option: string, ms: number | undefined, otherwise: number): number {
+  if (ms === undefined) return otherwise;
+  assertOption(option, ms, isDelay(ms), 'ms from 1');
+  return ms;
+}
+
+function isDelay(ms: number): boolean {
+  return typeof ms === 'number' && ms >= 1;
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 1;
+}

@@ -1,0 +1,316 @@
+/**
+ * What goes on inside a pool: takes tasks, gives them places and workers, and hears of their ends.
+ *
+ *   take ─▶ blocked ─▶ Schedule ─▶ Dispatcher ─▶ body ─▶ over
+ *           callers    who is next  a free worker
+ *           held back
+ *
+ * Promises: a task that was taken is over some time, and settles once before that; bodies that run and were not given up
+ * never take more workers than there are. `close` leaves no timer. Costs: nothing is allocated here per task.
+ */
+import { MillraceError } from '../errors.ts';
+import { Chain } from './chain.ts';
+import { Deadlines } from './deadlines.ts';
+import { Dispatcher, isThenable, type Worker } from './dispatcher.ts';
+import { poolEvents, publish, type TaskEvent } from './events.ts';
+import { Governor } from './governor.ts';
+import type { CloseReport, PoolStats, ResolvedOptions, WhenFull } from './options.ts';
+import { Pace } from './pace.ts';
+import { Schedule } from './schedule.ts';
+import { Tally } from './tally.ts';
+import type { Task, TaskOwner } from './task.ts';
+
+/** After the abort at the deadline, bodies get this long to end before they are left behind, ms. */
+const ABORT_GRACE = 1_000;
+
+export class Runner implements TaskOwner {
+  readonly deadlines: Deadlines;
+  readonly tally: Tally;
+  readonly #options: ResolvedOptions;
+  readonly #schedule: Schedule;
+  readonly #dispatcher: Dispatcher<Task>;
+  readonly #pace: Pace;
+  readonly #governor: Governor | undefined;
+  /** Tasks of callers that wait for a place. */
+  readonly #blocked = new Chain<Task>();
+  /** Tasks whose bodies run beyond the workers. */
+  readonly #detached = new Set<Task>();
+  #workers: number;
+  #paused = false;
+  /** Tasks that are neither over nor given up. */
+  #live = 0;
+  #drained: (() => void)[] = [];
+  #closing: Promise<CloseReport> | undefined;
+
+  constructor(options: ResolvedOptions) {
+    const { workers, queue, clock, rate, learns } = options;
+    this.#options = options;
+    this.#workers = typeof workers === 'number' ? workers : workers.limit;
+    this.deadlines = new Deadlines(clock);
+    this.tally = new Tally(options.histograms);
+    this.#pace = new Pace(clock, rate, () => this.#dispatcher.retry());
+    this.#governor = learns ? new Governor(options, this.#pace) : undefined;
+    this.#schedule = new Schedule({ ...queue, pace: rate || learns ? this.#pace : undefined });
+    this.#dispatcher = new Dispatcher<Task>({
+      workers: this.#workers,
+      queue: queue.size,
+      line: this.#schedule,
+      weigh: (task) => task.settings.weight,
+      run: (task, worker) => this.#run(task, worker),
+      onEnd: (task, value) => this.#ended(task, 'fulfilled', value),
+      onError: (error, task) => this.#ended(task, 'rejected', error),
+      onRoom: () => this.#unblock(),
+    });
+  }
+
+  /** Workers that there should be. */
+  get workers(): number {
+    return this.#workers;
+  }
+
+  get stats(): PoolStats {
+    return {
+      workers: this.#workers,
+      paused: this.#paused,
+      running: this.#dispatcher.running,
+      waiting: this.#dispatcher.waiting,
+      blocked: this.#blocked.size,
+      detached: this.#detached.size,
+      ...this.tally.counts,
+    };
+  }
+
+  /** Gives a task a place, or lets it wait for one, or settles it with the reason why not. */
+  take(task: Task, signal: AbortSignal | undefined, whenFull: WhenFull = this.#options.queue.whenFull): void {
+    const full = this.#dispatcher.room === 0;
+    const refusal = this.#refusal(task, signal, full ? whenFull : undefined);
+    if (refusal) {
+      this.tally.refused++;
+      if (poolEvents.refused.hasSubscribers) publish('refused', { pool: this.#options.name, error: refusal.reason });
+      task.refuse(refusal.reason);
+      return;
+    }
+    task.order = this.tally.submitted++;
+    this.#live++;
+    if (this.#options.timed) task.stamp(this.#options.clock.monotonic());
+    if (poolEvents.submitted.hasSubscribers) publish('submitted', this.#about(task));
+    if (signal) task.listen(signal);
+    if (full && whenFull === 'caller-runs') {
+      this.#runInCaller(task);
+      return;
+    }
+    if (task.settings.queueTimeout !== Number.POSITIVE_INFINITY) task.expire();
+    if (full && whenFull === 'wait') this.#blocked.push(task);
+    else this.#place(task);
+  }
+
+  resize(workers: number): void {
+    this.#workers = workers;
+    if (!this.#paused) this.#dispatcher.resize(workers);
+  }
+
+  pause(): void {
+    if (this.#closing) return;
+    this.#paused = true;
+    this.#dispatcher.resize(0);
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#dispatcher.resize(this.#workers);
+  }
+
+  drain(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#drained.push(resolve);
+      this.#resolveDrained();
+    });
+  }
+
+  close(deadline: number): Promise<CloseReport> {
+    this.#closing ??= this.#close(deadline);
+    return this.#closing;
+  }
+
+  withdraw(task: Task): void {
+    if (task.phase === 'blocked') this.#blocked.delete(task);
+    else this.#dispatcher.withdraw(task);
+    this.#over();
+  }
+
+  timeLeft(): number {
+    return 0;
+  }
+
+  interrupt(): void {}
+
+  release(task: Task): void {
+    this.#detached.add(task);
+    if (task.worker) this.#dispatcher.release(task.worker);
+    this.#over();
+  }
+
+  settled(task: Task): void {
+    if (task.times) task.times.settled = this.#options.clock.monotonic();
+    this.tally.settled(task);
+    if (!poolEvents.settled.hasSubscribers) return;
+    const { status = 'cancelled', value } = task;
+    publish('settled', { ...this.#about(task), status, error: status === 'fulfilled' ? undefined : value });
+  }
+
+  #place(task: Task): void {
+    task.phase = 'waiting';
+    task.place();
+    this.#dispatcher.offer(task);
+  }
+
+  /**
+   * Places belong to the callers that have waited longest. Not to those who are about to leave: when many wait behind one
+   * signal, the first that leaves may free a place.
+   */
+  #unblock(): void {
+    if (this.#blocked.size === 0) return;
+    for (const task of this.#blocked) {
+      if (this.#dispatcher.room === 0) return;
+      if (task.leftWithSignal()) continue;
+      this.#blocked.delete(task);
+      this.#place(task);
+    }
+  }
+
+  /** Why the task is not taken, if so. `whenFull`: what to do about a full queue; undefined when it is not full. */
+  #refusal(
+    task: Task,
+    signal: AbortSignal | undefined,
+    whenFull: WhenFull | undefined,
+  ): { readonly reason: unknown } | undefined {
+    if (this.#closing) return { reason: stopped() };
+    if (signal?.aborted) return { reason: signal.reason };
+    const { size } = this.#options.queue;
+    if (whenFull === 'reject') return { reason: new MillraceError('POOL_FULL', { size }) };
+    if (whenFull !== 'drop-oldest' && whenFull !== 'drop-newest') return undefined;
+    const least = whenFull === 'drop-oldest' ? this.#schedule.least : undefined;
+    // One of a higher priority is not given up for one of a lower.
+    if (!least || least.settings.priority < task.settings.priority) {
+      return { reason: new MillraceError('TASK_DROPPED', { size, which: 'newest' }) };
+    }
+    least.cancel(new MillraceError('TASK_DROPPED', { size, which: 'oldest' }));
+    return undefined;
+  }
+
+  #run(task: Task, worker: Worker<Task> | undefined): unknown {
+    task.start(worker);
+    if (task.times) {
+      task.times.started = this.#options.clock.monotonic();
+      task.times.inFlight = this.#dispatcher.running;
+    }
+    const { stuckAfter } = this.#options;
+    if (stuckAfter !== Number.POSITIVE_INFINITY) {
+      task.watch(stuckAfter, () => publish('stuck', { ...this.#about(task), age: stuckAfter }));
+    }
+    if (poolEvents.started.hasSubscribers) publish('started', this.#about(task));
+    return task.run();
+  }
+
+  #ended(task: Task, status: 'fulfilled' | 'rejected', value: unknown): void {
+    this.#schedule.release(task);
+    this.#conclude(task, status, value);
+  }
+
+  #conclude(task: Task, status: 'fulfilled' | 'rejected', value: unknown): void {
+    task.end(status, value);
+    if (this.#governor) this.#learn(this.#governor, task);
+    if (!this.#detached.delete(task)) this.#over();
+  }
+
+  /** Beyond the workers, and outside the schedule. `accepted` comes with the end, so that it holds the caller back. */
+  #runInCaller(task: Task): void {
+    this.#detached.add(task);
+    const end = (status: 'fulfilled' | 'rejected', value: unknown) => {
+      this.#detached.delete(task);
+      task.place();
+      this.#conclude(task, status, value);
+    };
+    try {
+      const value = this.#run(task, undefined);
+      if (isThenable(value)) {
+        Promise.resolve(value).then(
+          (settled) => end('fulfilled', settled),
+          (error) => end('rejected', error),
+        );
+      } else end('fulfilled', value);
+    } catch (error) {
+      end('rejected', error);
+    }
+  }
+
+  #learn(governor: Governor, task: Task): void {
+    const { workers, name } = this.#options;
+    const cause = governor.learn(task);
+    if (typeof workers === 'number' || workers.limit === this.#workers) return;
+    if (poolEvents.limit.hasSubscribers)
+      publish('limit', { pool: name, from: this.#workers, to: workers.limit, cause });
+    this.resize(workers.limit);
+  }
+
+  #over(): void {
+    this.#live--;
+    this.#resolveDrained();
+  }
+
+  #resolveDrained(): void {
+    if (this.#live > 0) return;
+    for (const resolve of this.#drained.splice(0)) resolve();
+  }
+
+  async #close(deadline: number): Promise<CloseReport> {
+    const before = this.tally.counts;
+    let abandoned = 0;
+    this.resume();
+    const drained = this.drain();
+    if (!(await this.#within(deadline, drained))) {
+      const reason = stopped();
+      // Callers first: a place that gets free must not go to one of them.
+      for (const task of this.#blocked) task.cancel(reason);
+      for (const task of this.#schedule) task.cancel(reason);
+      for (const task of this.#running()) task.cancel(reason);
+      if (!(await this.#within(ABORT_GRACE, drained))) {
+        for (const task of this.#running()) {
+          if (task.status === undefined) abandoned++;
+          task.abandon(reason);
+        }
+      }
+    }
+    this.#pace.stop();
+    const { fulfilled, rejected, cancelled } = this.tally;
+    return {
+      finished: fulfilled - before.fulfilled + rejected - before.rejected,
+      aborted: cancelled - before.cancelled - abandoned,
+      abandoned,
+    };
+  }
+
+  #running(): Task[] {
+    return [...this.#dispatcher.jobs(), ...this.#detached];
+  }
+
+  /** True when `done` came within `ms`. */
+  #within(ms: number, done: Promise<void>): Promise<boolean> {
+    if (ms === Number.POSITIVE_INFINITY) return done.then(() => true);
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.timer(ms, () => resolve(false));
+      void done.then(() => {
+        timer.cancel();
+        resolve(true);
+      });
+    });
+  }
+
+  #about({ order, settings: { priority, key } }: Task): TaskEvent {
+    return { pool: this.#options.name, id: order, priority, key };
+  }
+}
+
+function stopped(): MillraceError {
+  return new MillraceError('STOPPED', { what: 'the pool' });
+}
