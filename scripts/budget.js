@@ -48,9 +48,9 @@ for (const file of files) {
   if (/^(src|scripts|examples)\/.*\.(ts|js)$/.test(file) && !isTest) checkLength(file, text);
   if (file.startsWith('src/') && file.endsWith('.ts') && !isTest) checkImports(file, text);
   if (isTest) checkTests(file, text);
+  if (posix.basename(file) === 'package-lock.json') checkLockFile(file, text);
   checkPaths(file, text);
 }
-checkLockFile();
 await checkErrorDocs();
 
 for (const finding of findings) console.error(finding);
@@ -104,10 +104,9 @@ function checkPaths(file, text) {
   });
 }
 
-function checkLockFile() {
-  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
-  for (const [path, entry] of Object.entries(packages)) {
-    if (entry.resolved && !entry.link) report('package-lock.json', `${path} carries a download address`);
+function checkLockFile(file, text) {
+  for (const [path, entry] of Object.entries(JSON.parse(text).packages)) {
+    if (entry.resolved && !entry.link) report(file, `${path} carries a download address`);
   }
 }
 

@@ -2,6 +2,9 @@
  * Makes `npm start` and `npm test` the first command on a fresh machine: installs what package-lock.json names when
  * node_modules lacks any of it, and says nothing otherwise.
  *
+ *   node scripts/setup.js               the project itself
+ *   node scripts/setup.js bench/pool    a folder with a lock file of its own: the peers of a bench
+ *
  * Runs under whatever Node the machine has (18 or newer, so: plain JavaScript, no dependency). The pinned Node 24 is one
  * of the packages it installs; npm puts node_modules/.bin first in PATH, so the script that follows already runs on it.
  *
@@ -15,7 +18,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
+const folder = process.argv[2] ?? '.';
+const root = fileURLToPath(new URL(`../${folder}`, import.meta.url));
+const lockFile = folder === '.' ? 'package-lock.json' : `${folder}/package-lock.json`;
 
 if (!isInstalled()) {
   const unlock = lock();
@@ -37,7 +42,8 @@ function isInstalled() {
       ([path, entry]) => path === '' || entry.optional || entry.peer || found[path]?.version === entry.version,
     );
     // The binary comes from an install script, which a broken-off installation may have left out.
-    return complete && existsSync(join(root, 'node_modules/node/bin/node'));
+    const hasNode = !('node_modules/node' in wanted) || existsSync(join(root, 'node_modules/node/bin/node'));
+    return complete && hasNode;
   } catch (error) {
     if (error.code === 'ENOENT' || error instanceof SyntaxError) return false;
     throw error;
@@ -51,7 +57,7 @@ function readPackages(file) {
 /** Runs `npm ci`; returns its exit code. Its output is shown only when it failed. */
 function install() {
   const began = Date.now();
-  console.error('millrace: installing what package-lock.json names …');
+  console.error(`millrace: installing what ${lockFile} names …`);
   // npm tells its scripts where it is; run it by hand and it is looked up. `--include=dev`: NODE_ENV may be production.
   const npm = process.env.npm_execpath;
   const [command, ...prefix] = npm?.endsWith('npm-cli.js') ? [process.execPath, npm] : ['npm'];
