@@ -67,7 +67,7 @@ async function runSection(section: Section, contenders: readonly Contender[]): P
   });
   const medians = new Map<string, Figures>();
   for (const [name, its] of runs) if (its.length > 0) medians.set(name, summarise(its));
-  console.log(`\n${formatTable(section.columns, medians, section.reference)}`);
+  if (medians.size > 0) console.log(`\n${formatTable(section.columns, medians, section.reference)}`);
   for (const line of section.verdicts(medians)) console.log(`- ${line}`);
 }
 
