@@ -20,24 +20,17 @@
  *
  * Costs: a few additions per sample; state of fixed size. No timer: time passes only through samples.
  */
-import type { Clock } from '../../clock.ts';
-import { systemClock } from '../../clock.ts';
-import { MillraceError } from '../../errors.ts';
+import { assertOption } from '../../errors.ts';
 import { Latency, type LatencySign } from './latency.ts';
+import { assertDecrease, Level, type LimitOptions } from './level.ts';
 import type { Limit, Sample } from './limit.ts';
 
-export interface AimdOptions {
-  /** First limit, doubled per round trip until the first overload. Default 4. */
-  readonly initial?: number;
-  /** Default 1. Minimum 1. */
-  readonly min?: number;
-  /** Default 256. */
-  readonly max?: number;
+/** `initial` is 4 by default, doubled per round trip until the first overload; `max` is 256. */
+export interface AimdOptions extends LimitOptions {
   /** What is left of the limit after an overload. Above 0, below 1. Default 0.9. */
   readonly decrease?: number;
   /** Latency, in ms, that is never held against the other side: it hides the noise of this process. Default 50. */
   readonly slack?: number;
-  readonly clock?: Clock;
 }
 
 /** Steepness of the cubic, in attempts per second³: from 10 % below a knee of 16 it takes 3 s to return. */
@@ -51,13 +44,8 @@ const STRETCH_ABOVE = 30;
 const DECREASE_AFTER_DOUBLING = 0.7;
 
 export class Aimd implements Limit {
-  readonly #min: number;
-  readonly #max: number;
+  readonly #level: Level;
   readonly #decrease: number;
-  readonly #initial: number;
-  readonly #clock: Clock;
-  /** The limit before rounding down. */
-  #level: number;
   /** Below it the level doubles per round trip. */
   #threshold: number;
   /** Where overload struck last: the plateau of the cubic. */
@@ -71,25 +59,18 @@ export class Aimd implements Limit {
   readonly #latency: Latency;
 
   constructor(options: AimdOptions = {}) {
-    const { initial = 4, min = 1, max = 256, decrease = 0.9, slack = 50, clock = systemClock } = options;
-    check('min', min, Number.isInteger(min) && min >= 1, 'a whole number from 1 up');
-    check('max', max, Number.isInteger(max) && max >= min, `a whole number from \`min\` (${min}) up`);
-    check('initial', initial, initial >= 1, 'a number from 1 up');
-    check('decrease', decrease, decrease > 0 && decrease < 1, 'a number above 0 and below 1');
-    check('slack', slack, slack >= 0, 'milliseconds from 0 up');
-    this.#min = min;
-    this.#max = max;
+    const { decrease = 0.9, slack = 50 } = options;
+    this.#level = new Level(options, { initial: 4, max: 256 });
+    assertDecrease(decrease);
+    assertOption('slack', slack, slack >= 0, 'milliseconds from 0 up');
     this.#decrease = decrease;
     this.#latency = new Latency(slack);
-    this.#clock = clock;
-    this.#initial = Math.min(Math.max(initial, min), max);
-    this.#level = this.#initial;
-    this.#threshold = max;
-    this.#ceiling = max;
+    this.#threshold = this.#level.max;
+    this.#ceiling = this.#level.max;
   }
 
   get limit(): number {
-    return Math.floor(this.#level);
+    return this.#level.limit;
   }
 
   sample(sample: Sample): void {
@@ -100,16 +81,17 @@ export class Aimd implements Limit {
   }
 
   restart(): void {
-    this.#threshold = Math.max(this.#min, Math.min(this.#threshold, this.#level));
-    this.#level = Math.min(this.#initial, this.#threshold);
+    this.#threshold = Math.min(this.#threshold, this.#level.value);
+    this.#level.value = Math.min(this.#level.low, this.#threshold);
     this.#latency.reset();
     this.#beginCurve();
   }
 
   #grow(sample: Sample): void {
-    const now = this.#clock.monotonic();
-    if (this.#level < this.#threshold) {
-      this.#level = Math.min(this.#level + 1, this.#threshold);
+    const level = this.#level;
+    const now = level.clock.monotonic();
+    if (level.value < this.#threshold) {
+      level.value = Math.min(level.value + 1, this.#threshold);
       this.#lastReached = now;
       return;
     }
@@ -119,18 +101,19 @@ export class Aimd implements Limit {
     this.#age += Math.min(now - this.#lastReached, rtt) / Math.max(1, rtt / STRETCH_ABOVE) / 1000;
     this.#lastReached = now;
     const curve = this.#ceiling + STEEPNESS * (this.#age - this.#returnAfter) ** 3;
-    this.#level = Math.min(Math.max(this.#level, curve), this.#max);
+    level.value = Math.max(level.value, curve);
   }
 
   #stepBack(startedAt: number): void {
     if (startedAt <= this.#lastStepBack) return;
-    const doubling = this.#level < this.#threshold;
+    const level = this.#level;
+    const doubling = level.value < this.#threshold;
     // Struck below the old ceiling: the store became slower, so aim lower than where it struck now.
-    this.#ceiling = this.#level < this.#ceiling ? (this.#level * (1 + this.#decrease)) / 2 : this.#level;
-    this.#level = Math.max(this.#min, this.#level * (doubling ? DECREASE_AFTER_DOUBLING : this.#decrease));
-    this.#threshold = Math.max(this.#level, this.#ceiling * this.#decrease);
+    this.#ceiling = level.value < this.#ceiling ? (level.value * (1 + this.#decrease)) / 2 : level.value;
+    level.value *= doubling ? DECREASE_AFTER_DOUBLING : this.#decrease;
+    this.#threshold = Math.max(level.value, this.#ceiling * this.#decrease);
     this.#beginCurve();
-    this.#lastStepBack = this.#clock.monotonic();
+    this.#lastStepBack = level.clock.monotonic();
   }
 
   #beginCurve(): void {
@@ -139,10 +122,6 @@ export class Aimd implements Limit {
   }
 
   #read({ rtt, bytes = 0, inFlight }: Sample): LatencySign {
-    return rtt === undefined ? 'low' : this.#latency.observe(rtt, bytes, inFlight <= 1, this.#clock.monotonic());
+    return rtt === undefined ? 'low' : this.#latency.observe(rtt, bytes, inFlight <= 1, this.#level.clock.monotonic());
   }
-}
-
-function check(option: string, got: unknown, ok: boolean, expected: string): void {
-  if (!ok) throw new MillraceError('OPTION_INVALID', { option, expected, got });
 }

@@ -5,13 +5,15 @@
  *   raised   between                       it has enough to do: no more
  *   high     above  3 × best + slack       it queues, and has done so for about a second: less
  *
- * The best is the lowest seen for bodies of the same size, because a large one takes longer. With one attempt in flight
+ * The best is the lowest seen for bodies of the same size (sizes.ts), because a large one takes longer. With one attempt in flight
  * nobody queues: that latency *is* the best, so a path that became longer is learnt sooner or later.
  *
  * Two means look at it. One forgets within ten samples and stops growth at once. One forgets within a second, whatever
  * the number of samples: a pause of this process delays everything in flight by the same pause, and what looks like a
  * hundred slow answers is one event.
  */
+
+import { SIZE_CLASSES, sizeClass } from './sizes.ts';
 
 export type LatencySign = 'low' | 'raised' | 'high';
 
@@ -23,8 +25,6 @@ const OUTLIER = 2 * HIGH;
 const NEWEST = 0.1;
 /** Milliseconds in which the slow mean forgets half. */
 const MEMORY = 1_000;
-/** Size classes: up to 4 KiB, 16 KiB, … 256 MiB, each four times the one before. */
-const CLASSES = 9;
 
 interface Track {
   best: number;
@@ -36,7 +36,7 @@ interface Track {
 
 export class Latency {
   readonly #slack: number;
-  readonly #tracks: (Track | undefined)[] = new Array(CLASSES).fill(undefined);
+  readonly #tracks: (Track | undefined)[] = new Array(SIZE_CLASSES).fill(undefined);
 
   /** @param slack milliseconds that are never held against the other side: the noise of this process */
   constructor(slack: number) {
@@ -74,9 +74,4 @@ export class Latency {
 
 function mix(past: number, newest: number, weight: number): number {
   return past + weight * (newest - past);
-}
-
-function sizeClass(bytes: number): number {
-  const quarters = Math.ceil(Math.log2(Math.max(1, bytes / 4096)) / 2);
-  return Math.min(CLASSES - 1, quarters);
 }

@@ -5,6 +5,7 @@
  * `limit` attempts in flight and reports each one that ended. When the limit shrinks, attempts in flight are left to
  * finish: the surplus is a debt, paid as they return.
  */
+import { assertOption } from '../../errors.ts';
 
 /** One attempt that ended. Retries are attempts of their own; time spent waiting for a turn is not part of any. */
 export interface Sample {
@@ -31,7 +32,8 @@ export interface Limit {
   restart(): void;
 }
 
-/** A limit that never changes. */
+/** A limit that never changes: a whole number from 1 up. */
 export function fixedLimit(limit: number): Limit {
+  assertOption('limit', limit, Number.isInteger(limit) && limit >= 1, 'a whole number from 1 up');
   return { limit, sample() {}, restart() {} };
 }
