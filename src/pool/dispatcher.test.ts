@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -239,17 +238,6 @@ describe('Dispatcher', () => {
     dispatcher.offer(1);
     await dispatcher.drain();
     assert.equal(deepest, 20_000);
-  });
-
-  it('runs bodies in the context it was made in, not in that of whoever woke a worker', async () => {
-    const storage = new AsyncLocalStorage<string>();
-    const seen: (string | undefined)[] = [];
-    const run = () => void seen.push(storage.getStore());
-    const dispatcher = storage.run('maker', () => new Dispatcher<number>({ workers: 1, queue: 4, run }));
-    storage.run('caller', () => dispatcher.offer(1));
-    dispatcher.offer(2);
-    await dispatcher.drain();
-    assert.deepEqual(seen, ['maker', 'maker']);
   });
 
   it('refuses options that are no bounds', () => {

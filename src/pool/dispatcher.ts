@@ -21,7 +21,6 @@
  * waiting job, only a call of `submit` that has to wait for a place makes a promise. Workers go on in a loop and not by
  * recursion, so a million bodies that end at once need no stack.
  */
-import { AsyncResource } from 'node:async_hooks';
 import { assertOption, MillraceError, toError } from '../errors.ts';
 import { Ring } from './ring.ts';
 import { Waiters } from './waiters.ts';
@@ -44,8 +43,9 @@ export interface DispatcherOptions<T> {
   /** Jobs that may wait while all workers are busy. Integer from 0; with 0 a job needs an idle worker. */
   readonly queue: number;
   /**
-   * The body, in the AsyncLocalStorage context in which the dispatcher was made. A promise that it returns is waited for;
-   * with `LATER` its end is what `worker.ended` or `worker.failed` is told.
+   * The body. A promise that it returns is waited for; with `LATER` its end is what `worker.ended` or `worker.failed` is
+   * told. Trap: it starts when some other body ends, in the AsyncLocalStorage context of that one, so bind it
+   * (`AsyncResource.bind`) if it should see its own.
    */
   readonly run: (job: T, worker: Worker<T>) => unknown;
   /** Called with what a body returned, before its worker goes on. Must not throw. */
@@ -77,8 +77,6 @@ export class Dispatcher<T> {
   readonly #onError: ((error: unknown, job: T) => void) | undefined;
   readonly #onRoom: (() => void) | undefined;
   readonly #weigh: ((job: T) => number) | undefined;
-  /** A body starts when some other one ends; without this it would see the other one's context. */
-  readonly #context = new AsyncResource('millrace.Dispatcher');
   #workers = 0;
   /** Workers that the running bodies take. More than there should be while some that are to leave still run. */
   #taken = 0;
@@ -164,9 +162,13 @@ export class Dispatcher<T> {
     this.#pairSoon();
   }
 
-  /** Gives the body's workers back while it still runs: the next job may start. Its end is reported all the same. */
-  release(worker: Worker<T>): void {
-    if (worker.job === undefined || worker.released) return;
+  /**
+   * Gives back the workers of a job whose body runs on: the next job may start. Its end is reported all the same.
+   * O(workers).
+   */
+  release(job: T): void {
+    const worker = [...this.#staff].find((busy) => busy.job === job && !busy.released);
+    if (!worker) return;
     worker.released = true;
     this.#taken -= worker.weight;
     this.#roomGrew();
@@ -232,7 +234,7 @@ export class Dispatcher<T> {
       worker.weight = this.#weigh ? this.#weigh(job) : 1;
       this.#taken += worker.weight;
       try {
-        const value = this.#context.runInAsyncScope(this.#run, undefined, job, worker);
+        const value = this.#run(job, worker);
         if (value === LATER) return;
         if (isThenable(value)) {
           // Not `value.then`: that of a stranger may call back twice, at once, or never.

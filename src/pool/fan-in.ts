@@ -21,7 +21,7 @@ import { isThenable } from './dispatcher.ts';
 import { onAbort } from './on-abort.ts';
 import type { RunOptions } from './options.ts';
 import { Ring } from './ring.ts';
-import { type Handler, type Outcome, Task, type TaskOwner, type TaskSettings, type Times } from './task.ts';
+import { type Outcome, Task, type TaskSettings, type Times } from './task.ts';
 
 /** How one job ended. */
 export type Result<Job, T> = {
@@ -38,12 +38,10 @@ export type Source<Job> = Iterable<Job> | AsyncIterable<Job>;
 
 /** The pool, as a fan-in sees it. */
 export interface FanInPool {
-  readonly owner: TaskOwner;
   readonly settings: TaskSettings;
   readonly clock: Clock;
   /** In which handlers run. Undefined where they run in threads. */
   readonly context: AsyncResource | undefined;
-  readonly handler: Handler | undefined;
   /** Gives it a place, or makes it wait for one, or refuses it. */
   take(task: Task): void;
   /** Jobs that may be held at once. Asked before each pull. */
@@ -177,7 +175,7 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
     // Pulled while the intake was cut: it is ours, and this is its result.
     if (this.#intake === 'cut') item.cancel(this.#cut);
     // The pool closes: it will not take the next one either.
-    else if (item.phase === 'over') this.#end('cut', item.value);
+    else if (item.phase === 'refused') this.#end('cut', item.value);
     if (item.phase !== 'blocked') return;
     this.#blocked = true;
     const goOn = () => {
@@ -274,13 +272,8 @@ class Item<Job> extends Task {
   readonly index: number;
   readonly #settled: (item: Item<Job>) => void;
 
-  constructor(
-    { owner, settings, handler, context }: FanInPool,
-    job: Job,
-    index: number,
-    settled: (item: Item<Job>) => void,
-  ) {
-    super(owner, settings, job, handler, context);
+  constructor({ settings, context }: FanInPool, job: Job, index: number, settled: (item: Item<Job>) => void) {
+    super(settings, job, context);
     this.job = job;
     this.index = index;
     this.#settled = settled;

@@ -151,7 +151,7 @@ export type ResolvedOptions = Required<Omit<PoolOptions, 'rate' | 'queueTimeout'
   readonly learns: boolean;
   /** Every task's times are taken. */
   readonly timed: boolean;
-  readonly defaults: TaskSettings;
+  readonly defaults: Omit<TaskSettings, 'owner' | 'handler'>;
 };
 
 const POLICIES: readonly string[] = ['wait', 'reject', 'drop-oldest', 'drop-newest', 'caller-runs'];
@@ -173,7 +173,7 @@ export function resolveOptions(options: PoolOptions): ResolvedOptions {
   assertOption('classify', classify, typeof classify === 'function', 'a function');
   assertOption('stuckAfter', stuckAfter, isDelay(stuckAfter), 'ms from 1');
   assertOption('name', name, typeof name === 'string', 'a string');
-  const defaults: TaskSettings = {
+  const defaults: ResolvedOptions['defaults'] = {
     priority: 4,
     key: undefined,
     keyLimit: 1,
@@ -201,12 +201,12 @@ export function resolveOptions(options: PoolOptions): ResolvedOptions {
   };
 }
 
-/** What a submission asks for, over what the pool asks for. The pool's own object when it asks for nothing. */
+/** What a submission asks for, over what the pool asks for. */
 export function resolveSettings(
-  options: SubmitOptions | undefined,
-  { defaults, perKey }: Pick<ResolvedOptions, 'defaults' | 'perKey'>,
+  options: SubmitOptions,
+  defaults: TaskSettings,
+  perKey: (key: string) => number,
 ): TaskSettings {
-  if (options === undefined) return defaults;
   const { priority = defaults.priority, key, weight = 1 } = options;
   assertOption(
     'priority',

@@ -35,7 +35,7 @@ import {
 } from './options.ts';
 import { Runner } from './runner.ts';
 import type { PoolHistograms } from './tally.ts';
-import { type Handler, type Submission, Task, type TaskBody, type TaskContext } from './task.ts';
+import { type Handler, type Submission, Task, type TaskBody, type TaskContext, type TaskSettings } from './task.ts';
 
 export type { Result, Source } from './fan-in.ts';
 export type { Group, GroupOptions } from './group.ts';
@@ -47,11 +47,14 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
   readonly #options: ResolvedOptions;
   readonly #runner: Runner;
   readonly #handler: Handler | undefined;
+  /** Of tasks that ask for nothing. */
+  readonly #settings: TaskSettings;
 
   constructor(options: PoolOptions & { readonly worker?: W }) {
     this.#options = resolveOptions(options);
-    this.#handler = options.worker as Handler | undefined;
     this.#runner = new Runner(this.#options);
+    this.#handler = options.worker as Handler | undefined;
+    this.#settings = { ...this.#options.defaults, owner: this.#runner, handler: this.#handler };
   }
 
   /** Runs the body, or the worker with the payload, as soon as a worker is free, never before this call returns. */
@@ -91,9 +94,7 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
     assertOption('handler', handler, typeof handler === 'function', 'a function');
     const runner = this.#runner;
     return new FanIn(source, options, {
-      owner: runner,
-      handler,
-      settings: this.#options.defaults,
+      settings: { ...this.#settings, handler },
       clock: this.#options.clock,
       context: new AsyncResource('millrace.Run'),
       take: (task) => runner.take(task, undefined, 'wait'),
@@ -154,8 +155,8 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
 
   #submit(job: unknown, options: SubmitOptions | undefined): Task {
     if (!this.#handler) assertOption('body', job, typeof job === 'function', 'a function');
-    const settings = resolveSettings(options, this.#options);
-    const task = new Task(this.#runner, settings, job, this.#handler, new AsyncResource('millrace.Task'));
+    const settings = options ? resolveSettings(options, this.#settings, this.#options.perKey) : this.#settings;
+    const task = new Task(settings, job, new AsyncResource('millrace.Task'));
     this.#runner.take(task, options?.signal);
     return task;
   }

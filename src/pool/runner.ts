@@ -11,7 +11,7 @@
 import { MillraceError } from '../errors.ts';
 import { Chain } from './chain.ts';
 import { Deadlines } from './deadlines.ts';
-import { Dispatcher, isThenable, type Worker } from './dispatcher.ts';
+import { Dispatcher, isThenable } from './dispatcher.ts';
 import { poolEvents, publish, type TaskEvent } from './events.ts';
 import { Governor } from './governor.ts';
 import type { CloseReport, PoolStats, ResolvedOptions, WhenFull } from './options.ts';
@@ -56,7 +56,7 @@ export class Runner implements TaskOwner {
       queue: queue.size,
       line: this.#schedule,
       weigh: (task) => task.settings.weight,
-      run: (task, worker) => this.#run(task, worker),
+      run: (task) => this.#run(task),
       onEnd: (task, value) => this.#ended(task, 'fulfilled', value),
       onError: (error, task) => this.#ended(task, 'rejected', error),
       onRoom: () => this.#unblock(),
@@ -146,7 +146,7 @@ export class Runner implements TaskOwner {
 
   release(task: Task): void {
     this.#detached.add(task);
-    if (task.worker) this.#dispatcher.release(task.worker);
+    this.#dispatcher.release(task);
     this.#over();
   }
 
@@ -159,7 +159,6 @@ export class Runner implements TaskOwner {
   }
 
   #place(task: Task): void {
-    task.phase = 'waiting';
     task.place();
     this.#dispatcher.offer(task);
   }
@@ -198,8 +197,8 @@ export class Runner implements TaskOwner {
     return undefined;
   }
 
-  #run(task: Task, worker: Worker<Task> | undefined): unknown {
-    task.start(worker);
+  #run(task: Task): unknown {
+    task.start();
     if (task.times) {
       task.times.started = this.#options.clock.monotonic();
       task.times.inFlight = this.#dispatcher.running;
@@ -232,7 +231,7 @@ export class Runner implements TaskOwner {
       this.#conclude(task, status, value);
     };
     try {
-      const value = this.#run(task, undefined);
+      const value = this.#run(task);
       if (isThenable(value)) {
         Promise.resolve(value).then(
           (settled) => end('fulfilled', settled),

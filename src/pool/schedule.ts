@@ -41,6 +41,8 @@ interface Key {
 export class Schedule implements Line<Task> {
   readonly #options: ScheduleOptions;
   readonly #lanes: Chain<Task>[] = Array.from({ length: PRIORITIES }, () => new Chain());
+  /** A bit for each lane that has tasks. */
+  #occupied = 0;
   /** Tasks in lanes. */
   #waiting = 0;
   #parked = 0;
@@ -55,8 +57,7 @@ export class Schedule implements Line<Task> {
   }
 
   push(task: Task): void {
-    this.#lane(task).push(task);
-    this.#waiting++;
+    this.#enter(task, 'newest');
   }
 
   shift(free: number): Task | undefined {
@@ -67,7 +68,7 @@ export class Schedule implements Line<Task> {
         continue;
       }
       if (weight > free || this.#options.pace?.admits(weight) === false) return undefined;
-      this.#leaveLane(task);
+      this.#leave(task);
       if (key !== undefined) this.#begin(key, task.settings.keyLimit);
       return task;
     }
@@ -82,21 +83,16 @@ export class Schedule implements Line<Task> {
     key.running--;
     const next = key.parked.shift();
     if (next) {
-      next.parked = false;
       this.#parked--;
-      this.#lane(next).insert(next, undefined);
-      this.#waiting++;
+      this.#enter(next, 'oldest');
     } else if (key.running === 0) this.#keys.delete(name);
   }
 
   delete(task: Task): boolean {
-    if (!task.parked) {
-      this.#leaveLane(task);
-      return true;
-    }
-    this.#keys.get(task.settings.key as string)?.parked.delete(task);
-    task.parked = false;
-    this.#parked--;
+    if (task.phase === 'parked') {
+      this.#keys.get(task.settings.key as string)?.parked.delete(task);
+      this.#parked--;
+    } else this.#leave(task);
     return true;
   }
 
@@ -123,14 +119,13 @@ export class Schedule implements Line<Task> {
 
   #first(): Task | undefined {
     const { ageing, order } = this.#options;
-    let left = this.#waiting;
     let first: Task | undefined;
     let lowest = Number.POSITIVE_INFINITY;
-    for (let priority = 0; left > 0; priority++) {
+    for (let lanes = this.#occupied; lanes !== 0; lanes &= lanes - 1) {
+      const priority = 31 - Math.clz32(lanes & -lanes); // the lowest bit that is set
       const lane = this.#lanes[priority] as Chain<Task>;
-      if (lane.size === 0) continue;
-      left -= lane.size;
       const task = (order === 'fifo' ? lane.oldest : lane.newest) as Task;
+      if ((this.#occupied & (this.#occupied - 1)) === 0) return task; // the usual case: one lane
       const rank = (order === 'fifo' ? task.order : -task.order) + (priority > 0 ? priority * ageing : 0);
       if (!first || rank < lowest) {
         lowest = rank;
@@ -152,18 +147,28 @@ export class Schedule implements Line<Task> {
   }
 
   #park(task: Task, name: string): void {
-    this.#leaveLane(task);
-    task.parked = true;
+    this.#leave(task);
+    task.phase = 'parked';
     (this.#keys.get(name) as Key).parked.push(task);
     this.#parked++;
   }
 
-  #leaveLane(task: Task): void {
-    this.#lane(task).delete(task);
-    this.#waiting--;
+  /** A task whose turn had come before goes in front. */
+  #enter(task: Task, as: 'newest' | 'oldest'): void {
+    const { priority } = task.settings;
+    const lane = this.#lanes[priority] as Chain<Task>;
+    task.phase = 'waiting';
+    if (as === 'newest') lane.push(task);
+    else lane.insert(task, undefined);
+    this.#occupied |= 1 << priority;
+    this.#waiting++;
   }
 
-  #lane(task: Task): Chain<Task> {
-    return this.#lanes[task.settings.priority] as Chain<Task>;
+  #leave(task: Task): void {
+    const { priority } = task.settings;
+    const lane = this.#lanes[priority] as Chain<Task>;
+    lane.delete(task);
+    if (lane.size === 0) this.#occupied &= ~(1 << priority);
+    this.#waiting--;
   }
 }

@@ -19,7 +19,6 @@ import type { Transferable } from 'node:worker_threads';
 import { MillraceError } from '../errors.ts';
 import type { Link } from './chain.ts';
 import type { Deadline, Deadlines } from './deadlines.ts';
-import type { Worker } from './dispatcher.ts';
 import { onAbort } from './on-abort.ts';
 
 export type Outcome<T> =
@@ -47,8 +46,11 @@ export interface Submission<T> {
   readonly ended: Promise<void>;
 }
 
-/** What a task is told about itself; one object serves all tasks that were given no options. */
+/** What a task is told about itself; one object serves all tasks of a pool that were given no options. */
 export interface TaskSettings {
+  readonly owner: TaskOwner;
+  /** Gets the payload; without one the payload is the body. */
+  readonly handler: Handler | undefined;
   readonly priority: number;
   readonly key: string | undefined;
   /** Bodies of the key at once. */
@@ -108,7 +110,8 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   newer: Task | undefined = undefined;
   /** Counts submissions: among equals the lower one starts first. */
   order = 0;
-  phase: 'blocked' | 'waiting' | 'running' | 'over' = 'blocked';
+  /** `parked`: its turn has come, and its key is busy. `refused`: it never had a place, and never will. */
+  phase: 'blocked' | 'waiting' | 'parked' | 'running' | 'over' | 'refused' = 'blocked';
   /** Undefined until it settles. */
   status: Outcome<unknown>['status'] | undefined = undefined;
   /** The value, or the error. */
@@ -116,31 +119,16 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   /** The body, or what the handler gets. */
   payload: unknown;
   readonly settings: TaskSettings;
-  /** Its turn has come, and its key is busy. */
-  parked = false;
-  worker: Worker<Task> | undefined = undefined;
   /** Taken only where somebody wants to know. */
   times: Times | undefined = undefined;
-  readonly #owner: TaskOwner;
-  #handler: Handler | undefined;
   #context: AsyncResource | undefined;
-  #placed = false;
   #done: Promise<unknown> | undefined = undefined;
   #resolve: ((value: unknown) => void) | undefined = undefined;
   #extra: Extra | undefined = undefined;
 
-  /** @param handler gets the payload; without one the payload is the body */
-  constructor(
-    owner: TaskOwner,
-    settings: TaskSettings,
-    payload: unknown,
-    handler: Handler | undefined,
-    context: AsyncResource | undefined,
-  ) {
-    this.#owner = owner;
+  constructor(settings: TaskSettings, payload: unknown, context: AsyncResource | undefined) {
     this.settings = settings;
     this.payload = payload;
-    this.#handler = handler;
     this.#context = context;
   }
 
@@ -151,8 +139,8 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   }
 
   get accepted(): Promise<void> {
-    if (this.#placed) return AT_ONCE;
-    if (this.status !== undefined) return quietly(Promise.reject(this.value));
+    if (this.phase === 'refused') return quietly(Promise.reject(this.value));
+    if (this.phase !== 'blocked' && !this.#extra?.accepted) return AT_ONCE;
     this.#more.accepted ??= Promise.withResolvers();
     return this.#more.accepted.promise;
   }
@@ -171,7 +159,7 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   }
 
   get ended(): Promise<void> {
-    if (this.phase === 'over') return AT_ONCE;
+    if (this.phase === 'over' || this.phase === 'refused') return AT_ONCE;
     this.#more.ended ??= Promise.withResolvers();
     return this.#more.ended.promise;
   }
@@ -204,34 +192,32 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   /** From here on its queueTimeout runs. */
   expire(): void {
     const { queueTimeout } = this.settings;
-    this.#more.deadline = this.#owner.deadlines.add(queueTimeout, () => {
+    this.#more.deadline = this.settings.owner.deadlines.add(queueTimeout, () => {
       this.#leave('rejected', new MillraceError('TASK_TIMEOUT', { timeout: queueTimeout, phase: 'queued' }));
     });
   }
 
   /** The pool has taken it. */
   place(): void {
-    this.#placed = true;
     this.#extra?.accepted?.resolve();
   }
 
   /** Somebody begins to run it. */
-  start(worker: Worker<Task> | undefined): void {
+  start(): void {
     this.phase = 'running';
-    this.worker = worker;
-    if (this.#extra?.deadline) this.#owner.deadlines.delete(this.#extra.deadline);
+    if (this.#extra?.deadline) this.settings.owner.deadlines.delete(this.#extra.deadline);
     if (this.settings.timeout !== Number.POSITIVE_INFINITY) this.#limitRun(this.settings.timeout);
   }
 
   /** Calls `fire` if the body, which begins now, has not ended in `ms`. */
   watch(ms: number, fire: () => void): void {
-    this.#more.stuck = this.#owner.deadlines.add(ms, fire);
+    this.#more.stuck = this.settings.owner.deadlines.add(ms, fire);
   }
 
   /** Calls the body, in its context. */
   run(): unknown {
     const { payload } = this;
-    const handler = this.#handler;
+    const { handler } = this.settings;
     const context = this.#context;
     this.#forget();
     if (!handler) return context?.runInAsyncScope(payload as TaskBody<unknown>, undefined, this);
@@ -242,7 +228,7 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
 
   /** The body returned, or threw. */
   end(status: 'fulfilled' | 'rejected', value: unknown): void {
-    this.#finish();
+    this.#finish('over');
     if (this.status !== undefined) return;
     const cancelled = this.#extra?.cancelled;
     // The reason of the abort says more than the AbortError that the body made of it.
@@ -265,7 +251,7 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   /** It never gets a place: the queue is full, or the pool takes nothing. */
   refuse(reason: unknown): void {
     this.#forget();
-    this.phase = 'over';
+    this.phase = 'refused';
     this.status = 'cancelled';
     this.value = reason;
     this.hasSettled();
@@ -289,10 +275,10 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   }
 
   #leave(status: 'rejected' | 'cancelled', reason: unknown): void {
-    if (this.phase === 'over') return;
-    this.#owner.withdraw(this);
+    if (this.phase === 'over' || this.phase === 'refused') return;
+    this.settings.owner.withdraw(this);
     this.#forget();
-    this.#finish();
+    this.#finish(this.phase === 'blocked' ? 'refused' : 'over');
     this.#settle(status, reason);
   }
 
@@ -301,31 +287,29 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
     if (more.cancelled) return;
     more.cancelled = { reason };
     more.controller?.abort(reason);
-    this.#owner.interrupt(this, reason);
+    this.settings.owner.interrupt(this, reason);
   }
 
   #limitRun(left: number): void {
     const { timeout, onTimeout } = this.settings;
-    this.#more.deadline = this.#owner.deadlines.add(left, () => {
-      const rest = this.#owner.timeLeft(this, timeout);
+    this.#more.deadline = this.settings.owner.deadlines.add(left, () => {
+      const rest = this.settings.owner.timeLeft(this, timeout);
       if (rest > 0) return this.#limitRun(rest);
       const error = new MillraceError('TASK_TIMEOUT', { timeout, phase: 'running' });
       this.#settle('rejected', error);
       this.#abort(error);
-      if (onTimeout === 'release') this.#owner.release(this);
+      if (onTimeout === 'release') this.settings.owner.release(this);
     });
   }
 
   /** Whoever keeps the submission must not keep what the body closes over. */
   #forget(): void {
     this.payload = undefined;
-    this.#handler = undefined;
     this.#context = undefined;
   }
 
-  #finish(): void {
-    this.phase = 'over';
-    this.worker = undefined;
+  #finish(phase: 'over' | 'refused'): void {
+    this.phase = phase;
     if (!this.#extra) return;
     this.#tidy(this.#extra);
     this.#extra.ended?.resolve();
@@ -334,16 +318,16 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   /** Nobody may call it any more. */
   #tidy(extra: Extra): void {
     extra.stopListening?.();
-    if (extra.deadline) this.#owner.deadlines.delete(extra.deadline);
-    if (extra.stuck) this.#owner.deadlines.delete(extra.stuck);
+    if (extra.deadline) this.settings.owner.deadlines.delete(extra.deadline);
+    if (extra.stuck) this.settings.owner.deadlines.delete(extra.stuck);
   }
 
   #settle(status: Outcome<unknown>['status'], value: unknown): void {
     this.status = status;
     this.value = value;
-    this.#owner.settled(this);
+    this.settings.owner.settled(this);
     this.hasSettled();
-    if (!this.#placed && this.#extra?.accepted) {
+    if (this.phase === 'refused' && this.#extra?.accepted) {
       quietly(this.#extra.accepted.promise);
       this.#extra.accepted.reject(value);
     }

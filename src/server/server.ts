@@ -10,6 +10,7 @@
  * costing it an attempt. A server that is killed loses nothing: its jobs run again elsewhere when its lease ends, at once
  * when its death can be seen. So a job may run twice after a crash; make handlers idempotent.
  */
+import { AsyncResource } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Backend, ClaimedJob } from '../backend/backend.ts';
@@ -96,7 +97,7 @@ export class JobServer extends Service {
       const dispatcher: Dispatcher<Work> = new Dispatcher({
         workers,
         queue: prefetch,
-        run: (work) => executor.run(work),
+        run: AsyncResource.bind((work: Work) => executor.run(work)),
         onRoom: () => fetcher.roomFreed(),
       });
       const fetcher: Fetcher = new Fetcher({
