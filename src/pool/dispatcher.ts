@@ -236,7 +236,7 @@ export class Dispatcher<T> {
       try {
         const value = this.#run(job, worker);
         if (value === LATER) return;
-        if (isThenable(value)) {
+        if (value instanceof Promise || isThenable(value)) {
           // Not `value.then`: that of a stranger may call back twice, at once, or never.
           Promise.resolve(value).then(worker.ended, worker.failed);
           return;
@@ -297,7 +297,12 @@ export class Dispatcher<T> {
       submitter.resolve();
       this.#pairSoon();
     }
-    if (this.#onRoom && this.room > 0) guard(this.#onRoom);
+    if (!this.#onRoom || this.room === 0) return;
+    try {
+      this.#onRoom();
+    } catch (error) {
+      process.emitWarning(toError(error));
+    }
   }
 
   #resolveDrained(): void {
@@ -305,11 +310,14 @@ export class Dispatcher<T> {
     for (const resolve of this.#drained.splice(0)) resolve();
   }
 
+  /** A hook that throws must cost neither the worker nor the process. */
   #report(error: unknown, job: T): void {
-    guard(() => {
+    try {
       if (!this.#onError) throw error;
       this.#onError(error, job);
-    });
+    } catch (thrown) {
+      process.emitWarning(toError(thrown));
+    }
   }
 }
 
@@ -325,15 +333,6 @@ export class Worker<T> {
   constructor(ended: (worker: Worker<T>, value: unknown) => void, failed: (worker: Worker<T>, error: unknown) => void) {
     this.ended = (value) => ended(this, value);
     this.failed = (error) => failed(this, error);
-  }
-}
-
-/** A hook that throws must cost neither the worker nor the process. */
-function guard(hook: () => void): void {
-  try {
-    hook();
-  } catch (error) {
-    process.emitWarning(toError(error));
   }
 }
 

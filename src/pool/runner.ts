@@ -219,7 +219,7 @@ export class Runner implements TaskOwner {
   #conclude(task: Task, status: 'fulfilled' | 'rejected', value: unknown): void {
     task.end(status, value);
     if (this.#governor) this.#learn(this.#governor, task);
-    if (!this.#detached.delete(task)) this.#over();
+    if (this.#detached.size === 0 || !this.#detached.delete(task)) this.#over();
   }
 
   /** Beyond the workers, and outside the schedule. `accepted` comes with the end, so that it holds the caller back. */
@@ -258,7 +258,7 @@ export class Runner implements TaskOwner {
   }
 
   #resolveDrained(): void {
-    if (this.#live > 0) return;
+    if (this.#live > 0 || this.#drained.length === 0) return;
     for (const resolve of this.#drained.splice(0)) resolve();
   }
 

@@ -148,10 +148,8 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   get done(): Promise<unknown> {
     if (!this.#done) {
       if (this.status === undefined) {
-        // Only `resolve` is kept: an error is given to it as a rejected promise, and a waiting task is 64 bytes smaller.
-        this.#done = new Promise((resolve) => {
-          this.#resolve = resolve;
-        });
+        this.#done = new Promise(keepResolve);
+        this.#resolve = kept;
       } else if (this.status === 'fulfilled') this.#done = Promise.resolve(this.value);
       else this.#done = quietly(Promise.reject(this.value));
     }
@@ -340,6 +338,15 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
     this.#resolve = undefined;
   }
 }
+
+/**
+ * The executor of `done`. Only `resolve` is kept: it is given an error as a rejected promise, and a waiting task is 64
+ * bytes smaller. One function for all, because a closure for each would be a tenth of the cost of a submission.
+ */
+const keepResolve = (resolve: (value: unknown) => void) => {
+  kept = resolve;
+};
+let kept: ((value: unknown) => void) | undefined;
 
 const ignore = () => undefined;
 
