@@ -71,7 +71,7 @@ function backoff(failures: number): number {
 
 type Bounds = readonly [least: number, most: number, why?: string];
 type Expected = {
-  readonly [Part in 'inFlight' | 'slots' | 'rate' | 'limit' | 'rtt']?: Partial<Record<string, Bounds>>;
+  readonly [Part in 'inFlight' | 'slots' | 'rate' | 'limit' | 'rtt']?: Partial<Record<keyof Stats, Bounds>>;
 };
 
 interface Scenario extends Link {
