@@ -24,6 +24,9 @@ export type { StandardSchema } from './job/schema.ts';
 export { Channel, type Received } from './pool/channel.ts';
 export { Dispatcher, type DispatcherOptions } from './pool/dispatcher.ts';
 export type { PoolEvents, TaskEvent } from './pool/events.ts';
+export type { Limit, Sample } from './pool/limits/limit.ts';
+export { limits } from './pool/limits/limits.ts';
+export { type RateLimit, type RateOptions, slidingWindow, tokenBucket } from './pool/limits/rate.ts';
 export {
   type CloseOptions,
   type CloseReport,
@@ -45,6 +48,8 @@ export {
   type Verdict,
   type WhenFull,
 } from './pool/pool.ts';
+export { move, type ThreadContext, type ThreadWorker } from './pool/threads/context.ts';
+export type { ThreadOptions } from './pool/threads/options.ts';
 export type { Observer, ServerEvent } from './server/events.ts';
 export type { Queues } from './server/queues.ts';
 export { JobServer, type JobServerOptions } from './server/server.ts';

@@ -1,12 +1,15 @@
 /**
  * What a pool can be told, and what it tells.
  */
+import type { Transferable } from 'node:worker_threads';
 import { type Clock, systemClock } from '../clock.ts';
 import { assertOption, isError } from '../errors.ts';
+import { PRIORITIES } from './lanes.ts';
 import type { Limit } from './limits/limit.ts';
 import type { RateLimit } from './limits/rate.ts';
-import { PRIORITIES } from './schedule.ts';
-import type { Outcome, TaskSettings } from './task.ts';
+import type { Handler, Outcome, TaskSettings } from './task.ts';
+import type { ThreadOptions } from './threads/options.ts';
+import type { CrewStats } from './threads/stats.ts';
 
 /** A worker as a function in a module or in place: gets what was submitted. */
 export type WorkerFunction = (payload: never, context: never) => unknown;
@@ -42,7 +45,15 @@ export interface QueueOptions {
   readonly order?: 'fifo' | 'lifo';
 }
 
-export interface PoolOptions {
+export interface PoolOptions<W extends WorkerFunction | undefined = undefined> {
+  /**
+   * What runs each payload that is submitted: a function, or a module whose default export is one, which then runs in
+   * threads. Default: none, what is submitted is a function. For a module its type has to be named:
+   * `new Pool<typeof import('./resize.ts').default>({ worker: new URL('./resize.ts', import.meta.url), workers: 4 })`.
+   */
+  readonly worker?: W | URL;
+  /** How threads are kept. Only with a module as the worker. */
+  readonly threads?: ThreadOptions;
   /**
    * Bodies that run at once: an integer from 1, which `resize` changes, or a limit that finds it (`limits.aimd()`). A
    * limit is told how each body ended, as `classify` sees it, and how long it took.
@@ -90,6 +101,10 @@ export interface SubmitOptions {
   readonly queueTimeout?: number;
   /** ms from the start of the body until TASK_TIMEOUT; its signal aborts. Minimum 1. Default: no limit. */
   readonly timeout?: number;
+  /** Parts of the payload that move to the thread instead of being copied, as for `postMessage`. Only for threads. */
+  readonly transfer?: readonly Transferable[];
+  /** Gets what the body sends with `context.send` while it runs. Only for threads. */
+  readonly onMessage?: (value: unknown) => void;
 }
 
 export interface RunOptions {
@@ -141,14 +156,22 @@ export interface PoolStats {
   readonly refused: number;
   /** Bodies beyond `workers`: they gave their worker back, or run in their caller. */
   readonly detached: number;
+  /** Where the worker is a module. */
+  readonly threads: CrewStats | undefined;
 }
 
-export type ResolvedOptions = Required<Omit<PoolOptions, 'rate' | 'queueTimeout' | 'timeout' | 'perKey' | 'queue'>> & {
+export type ResolvedOptions = Required<
+  Omit<PoolOptions, 'rate' | 'queueTimeout' | 'timeout' | 'perKey' | 'queue' | 'worker'>
+> & {
   readonly queue: Required<QueueOptions>;
   readonly perKey: (key: string) => number;
   readonly rate: RateLimit | undefined;
   /** Outcomes are classified. */
   readonly learns: boolean;
+  /** The worker, if it is a function. */
+  readonly handler: Handler | undefined;
+  /** The worker, if it is a module that runs in threads. */
+  readonly module: URL | undefined;
   /** Every task's times are taken. */
   readonly timed: boolean;
   readonly defaults: Omit<TaskSettings, 'owner' | 'handler'>;
@@ -157,7 +180,7 @@ export type ResolvedOptions = Required<Omit<PoolOptions, 'rate' | 'queueTimeout'
 const POLICIES: readonly string[] = ['wait', 'reject', 'drop-oldest', 'drop-newest', 'caller-runs'];
 const NEVER = Number.POSITIVE_INFINITY;
 
-export function resolveOptions(options: PoolOptions): ResolvedOptions {
+export function resolveOptions(options: PoolOptions<WorkerFunction | undefined>): ResolvedOptions {
   const { workers, rate, name = 'pool', histograms = false, clock = systemClock } = options;
   const { classify = byTimeout, stuckAfter = NEVER, perKey = 1, onTimeout = 'hold' } = options;
   const { size = 1_000, whenFull = 'wait', ageing = 1_000, order = 'fifo' } = options.queue ?? {};
@@ -173,6 +196,16 @@ export function resolveOptions(options: PoolOptions): ResolvedOptions {
   assertOption('classify', classify, typeof classify === 'function', 'a function');
   assertOption('stuckAfter', stuckAfter, isDelay(stuckAfter), 'ms from 1');
   assertOption('name', name, typeof name === 'string', 'a string');
+  const { worker, threads } = options;
+  const module = worker instanceof URL ? worker : undefined;
+  assertOption(
+    'worker',
+    worker,
+    worker === undefined || module !== undefined || typeof worker === 'function',
+    'a function or a URL',
+  );
+  if (module) checkForThreads(options);
+  else assertOption('threads', threads, threads === undefined, 'given only with a module as `worker`');
   const defaults: ResolvedOptions['defaults'] = {
     priority: 4,
     key: undefined,
@@ -189,6 +222,9 @@ export function resolveOptions(options: PoolOptions): ResolvedOptions {
     queue: { size, whenFull, ageing, order },
     perKey: typeof perKey === 'function' ? perKey : () => perKey,
     rate,
+    handler: typeof worker === 'function' ? (worker as Handler) : undefined,
+    module,
+    threads: threads ?? {},
     learns: typeof workers !== 'number' || options.classify !== undefined,
     timed: typeof workers !== 'number' || histograms,
     onTimeout,
@@ -205,7 +241,7 @@ export function resolveOptions(options: PoolOptions): ResolvedOptions {
 export function resolveSettings(
   options: SubmitOptions,
   defaults: TaskSettings,
-  perKey: (key: string) => number,
+  { module, perKey }: ResolvedOptions,
 ): TaskSettings {
   const { priority = defaults.priority, key, weight = 1 } = options;
   assertOption(
@@ -216,6 +252,11 @@ export function resolveSettings(
   );
   assertOption('key', key, key === undefined || typeof key === 'string', 'a string');
   assertOption('weight', weight, isCount(weight), 'an integer from 1');
+  const { transfer, onMessage } = options;
+  const isThread = module !== undefined;
+  assertOption('weight', weight, weight === 1 || !isThread, '1 for threads: each runs one body');
+  assertOption('transfer', transfer, transfer === undefined || isThread, 'given only for threads');
+  assertOption('onMessage', onMessage, onMessage === undefined || isThread, 'given only for threads');
   const keyLimit = key === undefined ? 1 : perKey(key);
   assertOption(`perKey(${key})`, keyLimit, isCount(keyLimit), 'an integer from 1');
   return {
@@ -224,9 +265,24 @@ export function resolveSettings(
     key,
     keyLimit,
     weight,
+    transfer,
+    onMessage,
     queueTimeout: delay('queueTimeout', options.queueTimeout, defaults.queueTimeout),
     timeout: delay('timeout', options.timeout, defaults.timeout),
   };
+}
+
+/** What does not go together with threads. */
+function checkForThreads({ workers, onTimeout, queue }: PoolOptions<WorkerFunction | undefined>): void {
+  assertOption('workers', workers, typeof workers === 'number', 'an integer from 1 for threads');
+  assertOption('onTimeout', onTimeout, onTimeout !== 'release', "'hold' for threads: they are terminated");
+  const whenFull = queue?.whenFull;
+  assertOption(
+    'queue.whenFull',
+    whenFull,
+    whenFull !== 'caller-runs',
+    'another one for threads: the caller has no module',
+  );
 }
 
 export function assertWorkers(workers: number): void {

@@ -46,15 +46,13 @@ export type { Outcome, Submission, TaskBody, TaskContext } from './task.ts';
 export class Pool<W extends WorkerFunction | undefined = undefined> implements AsyncDisposable {
   readonly #options: ResolvedOptions;
   readonly #runner: Runner;
-  readonly #handler: Handler | undefined;
   /** Of tasks that ask for nothing. */
   readonly #settings: TaskSettings;
 
-  constructor(options: PoolOptions & { readonly worker?: W }) {
+  constructor(options: PoolOptions<W>) {
     this.#options = resolveOptions(options);
     this.#runner = new Runner(this.#options);
-    this.#handler = options.worker as Handler | undefined;
-    this.#settings = { ...this.#options.defaults, owner: this.#runner, handler: this.#handler };
+    this.#settings = { ...this.#options.defaults, owner: this.#runner, handler: this.#options.handler };
   }
 
   /** Runs the body, or the worker with the payload, as soon as a worker is free, never before this call returns. */
@@ -89,16 +87,17 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
     source: Source<unknown>,
     ...rest: [(Handler | RunOptions)?, RunOptions?]
   ): AsyncGenerator<Result<unknown, unknown>, void, undefined> {
-    const [handler, options = {}] = (this.#handler ? [this.#handler, rest[0]] : rest) as [Handler, RunOptions?];
+    const own = this.#settings.handler;
+    const [handler, options = {}] = (this.#hasWorker ? [own, rest[0]] : rest) as [Handler | undefined, RunOptions?];
     assertOption('source', source, isIterable(source), 'an iterable or an async iterable');
-    assertOption('handler', handler, typeof handler === 'function', 'a function');
+    if (!this.#hasWorker) assertOption('handler', handler, typeof handler === 'function', 'a function');
     const runner = this.#runner;
     return new FanIn(source, options, {
       settings: { ...this.#settings, handler },
       clock: this.#options.clock,
-      context: new AsyncResource('millrace.Run'),
+      context: this.#options.module ? undefined : new AsyncResource('millrace.Run'),
       take: (task) => runner.take(task, undefined, 'wait'),
-      window: () => 2 * runner.workers,
+      window: () => 2 * runner.capacity,
     });
   }
 
@@ -122,6 +121,14 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
 
   resume(): void {
     this.#runner.resume();
+  }
+
+  /**
+   * Resolves when so many threads (default all) have been started and have imported the module: before the first flood,
+   * or to hear early that they do not start (THREAD_START_FAILED). Functions need no warming: resolves at once.
+   */
+  warm(threads?: number): Promise<void> {
+    return this.#runner.warm(threads);
   }
 
   /** Resolves when nothing runs and nothing waits. A paused pool drains only after `resume`. */
@@ -153,10 +160,16 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
     return this.#runner.tally.histograms;
   }
 
+  /** What is submitted is a payload, not a body. */
+  get #hasWorker(): boolean {
+    return this.#options.handler !== undefined || this.#options.module !== undefined;
+  }
+
   #submit(job: unknown, options: SubmitOptions | undefined): Task {
-    if (!this.#handler) assertOption('body', job, typeof job === 'function', 'a function');
-    const settings = options ? resolveSettings(options, this.#settings, this.#options.perKey) : this.#settings;
-    const task = new Task(settings, job, new AsyncResource('millrace.Task'));
+    if (!this.#hasWorker) assertOption('body', job, typeof job === 'function', 'a function');
+    const settings = options ? resolveSettings(options, this.#settings, this.#options) : this.#settings;
+    // No context goes from thread to thread.
+    const task = new Task(settings, job, this.#options.module ? undefined : new AsyncResource('millrace.Task'));
     this.#runner.take(task, options?.signal);
     return task;
   }

@@ -11,7 +11,7 @@
 import { MillraceError } from '../errors.ts';
 import { Chain } from './chain.ts';
 import { Deadlines } from './deadlines.ts';
-import { Dispatcher, isThenable } from './dispatcher.ts';
+import { Dispatcher, isThenable, LATER, type Worker } from './dispatcher.ts';
 import { poolEvents, publish, type TaskEvent } from './events.ts';
 import { Governor } from './governor.ts';
 import type { CloseReport, PoolStats, ResolvedOptions, WhenFull } from './options.ts';
@@ -19,6 +19,8 @@ import { Pace } from './pace.ts';
 import { Schedule } from './schedule.ts';
 import { Tally } from './tally.ts';
 import type { Task, TaskOwner } from './task.ts';
+import { ThreadJob } from './thread-job.ts';
+import { Crew } from './threads/crew.ts';
 
 /** After the abort at the deadline, bodies get this long to end before they are left behind, ms. */
 const ABORT_GRACE = 1_000;
@@ -31,6 +33,8 @@ export class Runner implements TaskOwner {
   readonly #dispatcher: Dispatcher<Task>;
   readonly #pace: Pace;
   readonly #governor: Governor | undefined;
+  /** Threads, where bodies run in those. */
+  readonly #crew: Crew | undefined;
   /** Tasks of callers that wait for a place. */
   readonly #blocked = new Chain<Task>();
   /** Tasks whose bodies run beyond the workers. */
@@ -43,7 +47,7 @@ export class Runner implements TaskOwner {
   #closing: Promise<CloseReport> | undefined;
 
   constructor(options: ResolvedOptions) {
-    const { workers, queue, clock, rate, learns } = options;
+    const { workers, queue, clock, rate, learns, module, threads } = options;
     this.#options = options;
     this.#workers = typeof workers === 'number' ? workers : workers.limit;
     this.deadlines = new Deadlines(clock);
@@ -51,12 +55,15 @@ export class Runner implements TaskOwner {
     this.#pace = new Pace(clock, rate, () => this.#dispatcher.retry());
     this.#governor = learns ? new Governor(options, this.#pace) : undefined;
     this.#schedule = new Schedule({ ...queue, pace: rate || learns ? this.#pace : undefined });
+    this.#crew =
+      module &&
+      new Crew({ module, threads: this.#workers, options: threads, clock, onCapacity: () => this.#resized() });
     this.#dispatcher = new Dispatcher<Task>({
-      workers: this.#workers,
+      workers: this.capacity,
       queue: queue.size,
       line: this.#schedule,
       weigh: (task) => task.settings.weight,
-      run: (task) => this.#run(task),
+      run: (task, worker) => this.#run(task, worker),
       onEnd: (task, value) => this.#ended(task, 'fulfilled', value),
       onError: (error, task) => this.#ended(task, 'rejected', error),
       onRoom: () => this.#unblock(),
@@ -72,12 +79,18 @@ export class Runner implements TaskOwner {
     return {
       workers: this.#workers,
       paused: this.#paused,
-      running: this.#dispatcher.running,
-      waiting: this.#dispatcher.waiting,
+      running: this.#crew ? this.#crew.started : this.#dispatcher.running,
+      waiting: this.#dispatcher.waiting + (this.#crew ? this.#dispatcher.running - this.#crew.started : 0),
       blocked: this.#blocked.size,
       detached: this.#detached.size,
+      threads: this.#crew?.stats(),
       ...this.tally.counts,
     };
+  }
+
+  /** Tasks that workers may have at once; in threads more than bodies. */
+  get capacity(): number {
+    return this.#crew ? this.#crew.capacity : this.#workers;
   }
 
   /** Gives a task a place, or lets it wait for one, or settles it with the reason why not. */
@@ -106,7 +119,13 @@ export class Runner implements TaskOwner {
 
   resize(workers: number): void {
     this.#workers = workers;
-    if (!this.#paused) this.#dispatcher.resize(workers);
+    if (this.#crew) this.#crew.resize(workers);
+    else this.#resized();
+  }
+
+  /** Resolves when the threads are there; at once where there are none. */
+  async warm(threads?: number): Promise<void> {
+    await this.#crew?.warm(threads);
   }
 
   pause(): void {
@@ -117,7 +136,7 @@ export class Runner implements TaskOwner {
 
   resume(): void {
     this.#paused = false;
-    this.#dispatcher.resize(this.#workers);
+    this.#resized();
   }
 
   drain(): Promise<void> {
@@ -138,11 +157,16 @@ export class Runner implements TaskOwner {
     this.#over();
   }
 
-  timeLeft(): number {
-    return 0;
+  timeLeft({ threadJob: job }: Task, timeout: number): number {
+    if (!this.#crew || !job) return 0;
+    const startedAt = this.#crew.startedAt(job);
+    // In a thread's window its time does not run.
+    return startedAt === undefined ? timeout : startedAt + timeout - this.#options.clock.monotonic();
   }
 
-  interrupt(): void {}
+  interrupt({ threadJob: job }: Task, reason: unknown): void {
+    if (job && this.#crew?.abort(job, reason)) job.failed(reason);
+  }
 
   release(task: Task): void {
     this.#detached.add(task);
@@ -156,6 +180,10 @@ export class Runner implements TaskOwner {
     if (!poolEvents.settled.hasSubscribers) return;
     const { status = 'cancelled', value } = task;
     publish('settled', { ...this.#about(task), status, error: status === 'fulfilled' ? undefined : value });
+  }
+
+  #resized(): void {
+    if (!this.#paused) this.#dispatcher.resize(this.capacity);
   }
 
   #place(task: Task): void {
@@ -197,7 +225,7 @@ export class Runner implements TaskOwner {
     return undefined;
   }
 
-  #run(task: Task): unknown {
+  #run(task: Task, worker?: Worker<Task>): unknown {
     task.start();
     if (task.times) {
       task.times.started = this.#options.clock.monotonic();
@@ -208,7 +236,10 @@ export class Runner implements TaskOwner {
       task.watch(stuckAfter, () => publish('stuck', { ...this.#about(task), age: stuckAfter }));
     }
     if (poolEvents.started.hasSubscribers) publish('started', this.#about(task));
-    return task.run();
+    if (!this.#crew || !worker) return task.run();
+    task.threadJob = new ThreadJob(task, worker);
+    this.#crew.start(task.threadJob);
+    return LATER;
   }
 
   #ended(task: Task, status: 'fulfilled' | 'rejected', value: unknown): void {
@@ -281,6 +312,7 @@ export class Runner implements TaskOwner {
       }
     }
     this.#pace.stop();
+    await this.#crew?.close();
     const { fulfilled, rejected, cancelled } = this.tally;
     return {
       finished: fulfilled - before.fulfilled + rejected - before.rejected,

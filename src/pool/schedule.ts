@@ -6,28 +6,24 @@
  *           9 │ b
  *               │ its turn has come, and its key is busy
  *               ▼
- *   parked behind the key, first in first out ──one of the key has ended──▶ back to the front of its lane
+ *   parked behind the key, in lanes as these ──one of the key has ended: the next of them──▶ back to its place above
  *
  * Ageing: every submission has a number, and a level of priority is worth `ageing` of them. So a task can be overtaken by
  * at most `ageing` later ones per level: nobody starves, no clock is asked, and nothing is ever sorted anew.
  *
  * Promises: tasks of one priority start in order of submission, unless their key is busy; of one key and one priority
- * always. A task that needs more workers than are free waits, and nothing overtakes it. Costs: O(1) per task (ten lanes;
- * a task is parked at most once), nothing allocated but an entry per key that is busy.
+ * always. A task that needs more workers than are free waits, and nothing overtakes it but what has a better rank. While
+ * a key is not busy, a task of it stands in the lanes or none waits: no end of a body and no cancel is missed.
+ *
+ * Costs: O(1) per task and turn (ten lanes; a task is parked again only when a later one took its key), nothing allocated
+ * but an entry per key that is busy. With `lifo`, one that was parked walks back to its place.
  */
-import { Chain } from './chain.ts';
 import type { Line } from './dispatcher.ts';
+import { Lanes, type Ranking } from './lanes.ts';
 import type { Pace } from './pace.ts';
 import type { Task } from './task.ts';
 
-/** Levels of priority; 0 is served first. */
-export const PRIORITIES = 10;
-
-export interface ScheduleOptions {
-  /** Submissions that one level of priority is worth. Infinity: strict priorities. */
-  readonly ageing: number;
-  /** `lifo`: of one priority the newest first, for callers that give up waiting. */
-  readonly order: 'fifo' | 'lifo';
+export interface ScheduleOptions extends Ranking {
   readonly pace: Pace | undefined;
 }
 
@@ -35,40 +31,43 @@ interface Key {
   running: number;
   readonly limit: number;
   /** Tasks whose turn came while `running` was at its limit. */
-  readonly parked: Chain<Task>;
+  parked: Lanes | undefined;
 }
 
 export class Schedule implements Line<Task> {
   readonly #options: ScheduleOptions;
-  readonly #lanes: Chain<Task>[] = Array.from({ length: PRIORITIES }, () => new Chain());
-  /** A bit for each lane that has tasks. */
-  #occupied = 0;
-  /** Tasks in lanes. */
-  #waiting = 0;
+  readonly #lanes: Lanes;
   #parked = 0;
   readonly #keys = new Map<string, Key>();
 
   constructor(options: ScheduleOptions) {
     this.#options = options;
+    this.#lanes = new Lanes(options);
   }
 
   get size(): number {
-    return this.#waiting + this.#parked;
+    return this.#lanes.size + this.#parked;
+  }
+
+  /** Keys that are busy, or have been until a moment ago. */
+  get keys(): number {
+    return this.#keys.size;
   }
 
   push(task: Task): void {
-    this.#enter(task, 'newest');
+    task.phase = 'waiting';
+    this.#lanes.insert(task);
   }
 
   shift(free: number): Task | undefined {
-    for (let task = this.#first(); task; task = this.#first()) {
+    for (let task = this.#lanes.next; task; task = this.#lanes.next) {
       const { key, weight } = task.settings;
       if (key !== undefined && this.#isBusy(key)) {
         this.#park(task, key);
         continue;
       }
       if (weight > free || this.#options.pace?.admits(weight) === false) return undefined;
-      this.#leave(task);
+      this.#lanes.delete(task);
       if (key !== undefined) this.#begin(key, task.settings.keyLimit);
       return task;
     }
@@ -81,18 +80,21 @@ export class Schedule implements Line<Task> {
     if (name === undefined) return;
     const key = this.#keys.get(name) as Key;
     key.running--;
-    const next = key.parked.shift();
-    if (next) {
-      this.#parked--;
-      this.#enter(next, 'oldest');
-    } else if (key.running === 0) this.#keys.delete(name);
+    this.#unpark(name, key);
   }
 
   delete(task: Task): boolean {
+    const { key: name } = task.settings;
+    const key = name === undefined ? undefined : this.#keys.get(name);
     if (task.phase === 'parked') {
-      this.#keys.get(task.settings.key as string)?.parked.delete(task);
+      key?.parked?.delete(task);
+      task.phase = 'waiting';
       this.#parked--;
-    } else this.#leave(task);
+      return true;
+    }
+    this.#lanes.delete(task);
+    // Perhaps it had been called back for a free place of its key, which is now another one's.
+    if (key && key.running < key.limit) this.#unpark(name as string, key);
     return true;
   }
 
@@ -104,35 +106,21 @@ export class Schedule implements Line<Task> {
 
   /** All that wait, in order of submission. */
   [Symbol.iterator](): Iterator<Task> {
-    const chains = [...this.#lanes, ...Array.from(this.#keys.values(), ({ parked }) => parked)];
-    const tasks = chains.flatMap((chain) => [...chain]);
+    const tasks = [...this.#lanes];
+    for (const { parked } of this.#keys.values()) if (parked) tasks.push(...parked);
     return tasks.sort((a, b) => a.order - b.order)[Symbol.iterator]();
   }
 
-  /** The oldest task of the lowest priority, the one that is missed least; those with a busy key last. */
+  /** The oldest task of the lowest priority, the one that is missed least. Looks at every busy key. */
   get least(): Task | undefined {
-    const lane = this.#lanes.findLast(({ size }) => size > 0);
-    if (lane) return lane.oldest;
-    for (const { parked } of this.#keys.values()) if (parked.oldest) return parked.oldest;
-    return undefined;
-  }
-
-  #first(): Task | undefined {
-    const { ageing, order } = this.#options;
-    let first: Task | undefined;
-    let lowest = Number.POSITIVE_INFINITY;
-    for (let lanes = this.#occupied; lanes !== 0; lanes &= lanes - 1) {
-      const priority = 31 - Math.clz32(lanes & -lanes); // the lowest bit that is set
-      const lane = this.#lanes[priority] as Chain<Task>;
-      const task = (order === 'fifo' ? lane.oldest : lane.newest) as Task;
-      if ((this.#occupied & (this.#occupied - 1)) === 0) return task; // the usual case: one lane
-      const rank = (order === 'fifo' ? task.order : -task.order) + (priority > 0 ? priority * ageing : 0);
-      if (!first || rank < lowest) {
-        lowest = rank;
-        first = task;
-      }
+    let least = this.#lanes.least;
+    for (const { parked } of this.#keys.values()) {
+      const other = parked?.least;
+      if (!other) continue;
+      const lower = least ? other.settings.priority - least.settings.priority : 1;
+      if (lower > 0 || (lower === 0 && other.order < (least as Task).order)) least = other;
     }
-    return first;
+    return least;
   }
 
   #isBusy(name: string): boolean {
@@ -143,32 +131,26 @@ export class Schedule implements Line<Task> {
   #begin(name: string, limit: number): void {
     const key = this.#keys.get(name);
     if (key) key.running++;
-    else this.#keys.set(name, { running: 1, limit, parked: new Chain() });
+    else this.#keys.set(name, { running: 1, limit, parked: undefined });
   }
 
   #park(task: Task, name: string): void {
-    this.#leave(task);
+    this.#lanes.delete(task);
+    const key = this.#keys.get(name) as Key;
+    key.parked ??= new Lanes(this.#options);
+    key.parked.insert(task);
     task.phase = 'parked';
-    (this.#keys.get(name) as Key).parked.push(task);
     this.#parked++;
   }
 
-  /** A task whose turn had come before goes in front. */
-  #enter(task: Task, as: 'newest' | 'oldest'): void {
-    const { priority } = task.settings;
-    const lane = this.#lanes[priority] as Chain<Task>;
-    task.phase = 'waiting';
-    if (as === 'newest') lane.push(task);
-    else lane.insert(task, undefined);
-    this.#occupied |= 1 << priority;
-    this.#waiting++;
-  }
-
-  #leave(task: Task): void {
-    const { priority } = task.settings;
-    const lane = this.#lanes[priority] as Chain<Task>;
-    lane.delete(task);
-    if (lane.size === 0) this.#occupied &= ~(1 << priority);
-    this.#waiting--;
+  /** The key has a free place: the next of those that wait for one goes back to the lanes. */
+  #unpark(name: string, key: Key): void {
+    const next = key.parked?.next;
+    if (next) {
+      key.parked?.delete(next);
+      next.phase = 'waiting';
+      this.#parked--;
+      this.#lanes.insert(next);
+    } else if (key.running === 0) this.#keys.delete(name);
   }
 }

@@ -20,6 +20,7 @@ import { MillraceError } from '../errors.ts';
 import type { Link } from './chain.ts';
 import type { Deadline, Deadlines } from './deadlines.ts';
 import { onAbort } from './on-abort.ts';
+import type { ThreadJob } from './thread-job.ts';
 
 export type Outcome<T> =
   | { readonly status: 'fulfilled'; readonly value: T }
@@ -121,6 +122,8 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   readonly settings: TaskSettings;
   /** Taken only where somebody wants to know. */
   times: Times | undefined = undefined;
+  /** What the crew knows it by while a thread has it. */
+  threadJob: ThreadJob | undefined = undefined;
   #context: AsyncResource | undefined;
   #done: Promise<unknown> | undefined = undefined;
   #resolve: ((value: unknown) => void) | undefined = undefined;
@@ -226,6 +229,7 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
 
   /** The body returned, or threw. */
   end(status: 'fulfilled' | 'rejected', value: unknown): void {
+    this.#forget();
     this.#finish('over');
     if (this.status !== undefined) return;
     const cancelled = this.#extra?.cancelled;
