@@ -51,6 +51,13 @@ describe('Aimd', () => {
     });
   }
 
+  it('is near the knee within seconds, also where a round trip is long, at the price of few refusals', () => {
+    const report = run(knee(64, 200, 20), { from: 0, until: 5 });
+    const best = run(knee(64, 200, 20), { from: 0, until: 5, limit: () => fixedLimit(64) });
+    assert.ok(report.ok >= 0.6 * best.ok, `${report.ok} of ${best.ok}`);
+    assert.ok(report.overload <= 32, `${report.overload} refused`);
+  });
+
   it('notices within seconds that the store became slower, and that it became faster again', () => {
     const store = knee((time) => (time >= 20 && time < 40 ? 8 : 64), 20);
     const slow = run(store, { from: 30, until: 40 });

@@ -7,7 +7,7 @@
  *                   ╱ │   ╭───╯  │  ╭────╯         then: quickly back towards the remembered level,
  *                  ╱  │ ╭─╯      ╰──╯              linger just below it, and only slowly try beyond
  *      start ─────╯   ╰─╯
- *         doubling      a few seconds per tooth
+ *         rush          a few seconds per tooth
  *
  * A plain AIMD spends as long far below the knee as near it and strikes it again soon. The cubic curve stays within a
  * tenth of the knee and touches it every few seconds, so well under 1 % of the attempts are refused; and since it
@@ -25,7 +25,7 @@ import { Latency, type LatencySign } from './latency.ts';
 import { assertDecrease, Level, type LimitOptions } from './level.ts';
 import type { Limit, Sample } from './limit.ts';
 
-/** `initial` is 4 by default, doubled per round trip until the first overload; `max` is 256. */
+/** `initial` is 4 by default, and grows by half per round trip until the first overload; `max` is 256. */
 export interface AimdOptions extends LimitOptions {
   /** What is left of the limit after an overload. Above 0, below 1. Default 0.9. */
   readonly decrease?: number;
@@ -40,13 +40,18 @@ const STEEPNESS = 0.06;
  * before the first refusal is back, so under 1 % refused means well over a hundred round trips per tooth.
  */
 const STRETCH_ABOVE = 30;
-/** The doubling overshoots, so the step back from it is longer. */
-const DECREASE_AFTER_DOUBLING = 0.7;
+/**
+ * Growth per round trip before the first overload. TCP doubles; but 1.5 × 0.7 lands just beside the knee, where 2 × 0.7
+ * would strike it again, and twice as hard.
+ */
+const RUSH = 1.5;
+/** The rush overshoots, so the step back from it is longer. */
+const DECREASE_AFTER_RUSH = 0.7;
 
 export class Aimd implements Limit {
   readonly #level: Level;
   readonly #decrease: number;
-  /** Below it the level doubles per round trip. */
+  /** Below it the level rushes. */
   #threshold: number;
   /** Where overload struck last: the plateau of the cubic. */
   #ceiling: number;
@@ -91,7 +96,7 @@ export class Aimd implements Limit {
     const level = this.#level;
     const now = level.clock.monotonic();
     if (level.value < this.#threshold) {
-      level.value = Math.min(level.value + 1, this.#threshold);
+      level.value = Math.min(level.value * RUSH, this.#threshold);
       this.#lastReached = now;
       return;
     }
@@ -107,10 +112,10 @@ export class Aimd implements Limit {
   #stepBack(startedAt: number): void {
     if (startedAt <= this.#lastStepBack) return;
     const level = this.#level;
-    const doubling = level.value < this.#threshold;
+    const rushing = level.value < this.#threshold;
     // Struck below the old ceiling: the store became slower, so aim lower than where it struck now.
     this.#ceiling = level.value < this.#ceiling ? (level.value * (1 + this.#decrease)) / 2 : level.value;
-    level.value *= doubling ? DECREASE_AFTER_DOUBLING : this.#decrease;
+    level.value *= rushing ? DECREASE_AFTER_RUSH : this.#decrease;
     this.#threshold = Math.max(level.value, this.#ceiling * this.#decrease);
     this.#beginCurve();
     this.#lastStepBack = level.clock.monotonic();

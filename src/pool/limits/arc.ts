@@ -11,7 +11,8 @@
  *
  * Past mean and deviation are exponentially weighted over the intervals, so a jittery store is allowed its jitter, and
  * one that became slower is only slower for a few intervals. It never guesses a level: it climbs until something
- * gives, steps back and climbs again.
+ * gives, steps back and climbs again. Chance makes it step back too: with any jitter it hovers at about 80, however much
+ * the store could bear.
  *
  * After the adaptive request concurrency of Vector, with its parameters. What differs: a latency equal to the past mean
  * is never too long; before the first latency is known, an overload can already shrink it; sizes are told apart

@@ -11,8 +11,8 @@
  *
  * After VegasLimit of Netflix concurrency-limits, with its parameters, fed once per round trip (paced.ts). Its nature:
  * it guards latency without waiting for a refusal, and it needs moments without a queue to be right about the latency
- * without load. Where the queue never empties, learning anew takes the queue for the path and the limit drifts up; and
- * of two that share a store, the later one has never seen it empty and takes more.
+ * without load. Where the queue never empties, learning anew takes the queue for the path, and the limit drifts up by
+ * the minute; `probe: Infinity` holds it, at the price of a path that may only become shorter.
  *
  * Costs: a few additions per sample, state of fixed size, no timer.
  */
@@ -28,7 +28,10 @@ export interface VegasOptions extends LimitOptions {
   readonly beta?: number;
   /** Weight of the new limit against the old one, up to 1. Default 1. */
   readonly smoothing?: number;
-  /** The latency without load is learnt anew after 0.5 to 1 times this times `limit` answers. Above 0. Default 30. */
+  /**
+   * The latency without load is learnt anew after 0.5 to 1 times this times `limit` answers. Above 0, Infinity for
+   * never. Default 30.
+   */
   readonly probe?: number;
   /** For the time of the probe: numbers from 0 up to 1. Default `Math.random`. */
   readonly random?: () => number;
