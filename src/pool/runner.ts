@@ -216,12 +216,15 @@ export class Runner implements TaskOwner {
     const { size } = this.#options.queue;
     if (whenFull === 'reject') return { reason: new MillraceError('POOL_FULL', { size }) };
     if (whenFull !== 'drop-oldest' && whenFull !== 'drop-newest') return undefined;
-    const least = whenFull === 'drop-oldest' ? this.#schedule.least : undefined;
-    // One of a higher priority is not given up for one of a lower.
-    if (!least || least.settings.priority < task.settings.priority) {
-      return { reason: new MillraceError('TASK_DROPPED', { size, which: 'newest' }) };
+    // More than one, when fewer workers made the queue longer than it should be.
+    while (this.#dispatcher.room === 0) {
+      const least = whenFull === 'drop-oldest' ? this.#schedule.least : undefined;
+      // One of a higher priority is not given up for one of a lower.
+      if (!least || least.settings.priority < task.settings.priority) {
+        return { reason: new MillraceError('TASK_DROPPED', { size, which: 'newest' }) };
+      }
+      least.cancel(new MillraceError('TASK_DROPPED', { size, which: 'oldest' }));
     }
-    least.cancel(new MillraceError('TASK_DROPPED', { size, which: 'oldest' }));
     return undefined;
   }
 
