@@ -96,6 +96,7 @@ export class Aimd implements Limit {
     const level = this.#level;
     const now = level.clock.monotonic();
     if (level.value < this.#threshold) {
+      // Once per round trip: only an attempt that began since can have met the new limit.
       level.value = Math.min(level.value * RUSH, this.#threshold);
       this.#lastReached = now;
       return;
