@@ -24,7 +24,9 @@ export interface Ranking {
 
 export class Lanes {
   readonly #ranking: Ranking;
-  readonly #lanes: (Chain<Task> | undefined)[] = new Array(PRIORITIES).fill(undefined);
+  readonly #lanes: Chain<Task>[] = Array.from({ length: PRIORITIES }, () => new Chain());
+  /** A bit for each lane that has tasks. */
+  #occupied = 0;
   #size = 0;
 
   constructor(ranking: Ranking) {
@@ -38,8 +40,7 @@ export class Lanes {
   /** Puts a task where its number belongs. */
   insert(task: Task): void {
     const { priority } = task.settings;
-    this.#lanes[priority] ??= new Chain();
-    const lane = this.#lanes[priority];
+    const lane = this.#lanes[priority] as Chain<Task>;
     let { newest: older } = lane;
     if (older && older.order > task.order) {
       // It was here before, so it belongs near the front.
@@ -50,25 +51,29 @@ export class Lanes {
       }
     }
     lane.insert(task, older);
+    this.#occupied |= 1 << priority;
     this.#size++;
   }
 
   /** Takes out a task that stands here. */
   delete(task: Task): void {
-    this.#lanes[task.settings.priority]?.delete(task);
+    const { priority } = task.settings;
+    const lane = this.#lanes[priority] as Chain<Task>;
+    lane.delete(task);
+    if (lane.size === 0) this.#occupied &= ~(1 << priority);
     this.#size--;
   }
 
   get next(): Task | undefined {
     const { ageing, order } = this.#ranking;
-    let left = this.#size;
+    const isOnly = (this.#occupied & (this.#occupied - 1)) === 0; // the usual case: one lane
     let first: Task | undefined;
     let lowest = Number.POSITIVE_INFINITY;
-    for (let priority = 0; left > 0; priority++) {
-      const lane = this.#lanes[priority];
-      if (lane === undefined || lane.size === 0) continue;
-      left -= lane.size;
+    for (let lanes = this.#occupied; lanes !== 0; lanes &= lanes - 1) {
+      const priority = 31 - Math.clz32(lanes & -lanes); // the lowest bit that is set
+      const lane = this.#lanes[priority] as Chain<Task>;
       const task = (order === 'fifo' ? lane.oldest : lane.newest) as Task;
+      if (isOnly) return task;
       const rank = (order === 'fifo' ? task.order : -task.order) + (priority > 0 ? priority * ageing : 0);
       if (!first || rank < lowest) {
         lowest = rank;
@@ -80,10 +85,10 @@ export class Lanes {
 
   /** The oldest task of the lowest priority, the one that is missed least. */
   get least(): Task | undefined {
-    return this.#lanes.findLast((lane) => lane !== undefined && lane.size > 0)?.oldest;
+    return this.#lanes.findLast(({ size }) => size > 0)?.oldest;
   }
 
   *[Symbol.iterator](): Iterator<Task> {
-    for (const lane of this.#lanes) if (lane) yield* lane;
+    for (const lane of this.#lanes) yield* lane;
   }
 }
