@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { Pool } from '../../src/pool/pool.ts';
 import { load } from './peers.ts';
 
 export interface ThreadPool {
@@ -56,12 +57,15 @@ export const threadPools: Readonly<Record<string, Open>> = {
   },
 
   millrace: async (task, threads, settings) => {
-    const { Pool } = await import('../../src/pool/pool.ts');
-    const Threads = Pool as unknown as MillraceThreads;
-    const pool = new Threads({ worker: urlOf(task), workers: threads, queue: { size: ROOM }, ...settings });
-    if (!pool.warm) throw new Error('this Pool has no threads: `warm` is missing');
+    const worker = urlOf(task);
+    const pool = new Pool<(payload: unknown) => unknown>({
+      worker,
+      workers: threads,
+      queue: { size: ROOM },
+      ...settings,
+    });
     await pool.warm();
-    return { run: (payload, signal) => (signal ? pool.submit(payload, { signal }) : pool.submit(payload)).done };
+    return { run: (payload, signal) => pool.submit(payload, signal && { signal }).done };
   },
 
   piscina: async (task, threads, settings) => {
@@ -103,15 +107,6 @@ export function openThreads(name: string, task: string, threads: number, setting
   const open = threadPools[name];
   if (!open) throw new Error(`no pool of threads is called "${name}"`);
   return open(task, threads, settings);
-}
-
-interface MillraceThreads {
-  new (
-    options: object,
-  ): {
-    warm?(): Promise<void>;
-    submit(payload: unknown, options?: { signal: AbortSignal }): { readonly done: Promise<unknown> };
-  };
 }
 
 function runner(pool: { run(payload: unknown, options?: { signal: AbortSignal }): Promise<unknown> }): ThreadPool {
