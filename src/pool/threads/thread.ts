@@ -228,6 +228,7 @@ export class Thread {
     else if (message.kind === 'sent') this.places.job(message.slot)?.message(message.value);
     else if (this.state !== 'starting') return;
     else if (message.kind === 'ready') {
+      if (this.most === 0) return; // it has ended since
       this.state = 'ready';
       this.#rest();
       this.#host.ready(this);
@@ -285,11 +286,12 @@ export class Thread {
     if (this.state === 'gone') return;
     const was = this.state;
     const error = this.#death(exitCode);
-    if (was === 'starting') this.#host.startFailed(this, this.#cause ?? new Error(error.fields.reason));
-    this.state = 'ending';
+    if (was !== 'starting') this.state = 'ending';
     this.most = 0;
     // What it posted before it ended. Nothing, if it has not ended: its bodies may go on.
     if (exitCode >= 0) this.#burst(() => this.#drain(Number.POSITIVE_INFINITY));
+    // It may just have told why; if it has not, this is all there is to know.
+    if (this.state === 'starting') this.#host.startFailed(this, this.#cause ?? new Error(error.fields.reason));
     this.state = 'gone';
     this.#port.close();
     const unstarted = this.places.takeBack();
