@@ -24,9 +24,20 @@ export type { StandardSchema } from './job/schema.ts';
 export { Channel, type Received } from './pool/channel.ts';
 export { Dispatcher, type DispatcherOptions } from './pool/dispatcher.ts';
 export type { PoolEvents, TaskEvent } from './pool/events.ts';
+export type { AimdOptions } from './pool/limits/aimd.ts';
+export type { ArcOptions } from './pool/limits/arc.ts';
+export type { Gradient2Options } from './pool/limits/gradient2.ts';
+export type { LimitOptions } from './pool/limits/level.ts';
 export type { Limit, Sample } from './pool/limits/limit.ts';
 export { limits } from './pool/limits/limits.ts';
-export { type RateLimit, type RateOptions, slidingWindow, tokenBucket } from './pool/limits/rate.ts';
+export {
+  type RateLimit,
+  type RateOptions,
+  slidingWindow,
+  type TokenBucketOptions,
+  tokenBucket,
+} from './pool/limits/rate.ts';
+export type { VegasOptions } from './pool/limits/vegas.ts';
 export {
   type CloseOptions,
   type CloseReport,
@@ -47,9 +58,11 @@ export {
   type TaskContext,
   type Verdict,
   type WhenFull,
+  type WorkerFunction,
 } from './pool/pool.ts';
 export { move, type ThreadContext, type ThreadWorker } from './pool/threads/context.ts';
 export type { ThreadOptions } from './pool/threads/options.ts';
+export type { CrewStats } from './pool/threads/stats.ts';
 export type { Observer, ServerEvent } from './server/events.ts';
 export type { Queues } from './server/queues.ts';
 export { JobServer, type JobServerOptions } from './server/server.ts';

@@ -1,0 +1,521 @@
+/**
+ * What the users of other pools ask for most, as tests: fifteen asks, one test each, through the public face only. The
+ * table of docs/pool.md cites them; below them stand the rows of that table which no other test shows.
+ */
+import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { describe, it, type TestContext } from 'node:test';
+import { collect, gate, turn, untilAborted } from '../../test/support/bodies.ts';
+import {
+  isError,
+  limits,
+  Pool,
+  type PoolEvents,
+  type PoolOptions,
+  type SubmitOptions,
+  slidingWindow,
+  type TaskContext,
+  type ThreadOptions,
+  VirtualClock,
+} from '../index.ts';
+
+type Act = typeof import('./threads/fixtures/act.ts').default;
+
+const code =
+  (expected: Parameters<typeof isError>[1]) =>
+  (error: unknown): boolean =>
+    isError(error, expected);
+
+/** A pool of threads that do as their payloads say. Closed after the test, also when it fails. */
+function threadPool(t: TestContext, workers: number, threads: ThreadOptions = {}): Pool<Act> {
+  const worker = new URL('./threads/fixtures/act.ts', import.meta.url);
+  const pool = new Pool<Act>({ worker, workers, threads });
+  t.after(() => pool.close({ deadline: 0 }));
+  return pool;
+}
+
+/** Options with which the thread's first message resolves `begun`. */
+function begun(more: SubmitOptions = {}): { options: SubmitOptions; begun: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { options: { ...more, onMessage: () => resolve() }, begun: promise };
+}
+
+/** A pool of one whose worker is busy and whose queue, of one place, is full. */
+async function full(whenFull: NonNullable<PoolOptions['queue']>['whenFull'] & string) {
+  const pool = new Pool({ workers: 1, queue: { size: 1, whenFull } });
+  const busy = gate();
+  pool.submit(busy.body);
+  await turn();
+  const queued = pool.submit(() => 'queued');
+  return { pool, busy, queued };
+}
+
+describe('The fifteen asks', () => {
+  it('1: back-pressure. A bounded queue whose submit waits, refuses, drops, or lets the caller work', async () => {
+    const waits = await full('wait');
+    const late = waits.pool.submit(() => 'late');
+    assert.deepEqual([waits.pool.stats().waiting, waits.pool.stats().blocked], [1, 1]);
+    waits.busy.resolve();
+    await late.accepted;
+    assert.equal(await late.done, 'late');
+
+    const refuses = await full('reject');
+    await assert.rejects(refuses.pool.submit(() => 0).accepted, code('POOL_FULL'));
+    const dropsNew = await full('drop-newest');
+    await assert.rejects(dropsNew.pool.submit(() => 0).done, code('TASK_DROPPED'));
+    const dropsOld = await full('drop-oldest');
+    const newer = dropsOld.pool.submit(() => 'newer');
+    await assert.rejects(dropsOld.queued.done, code('TASK_DROPPED'));
+    const callerRuns = await full('caller-runs');
+    let ran = false;
+    const own = callerRuns.pool.submit(() => {
+      ran = true;
+    });
+    assert.equal(ran, true, 'before submit returned');
+    await own.accepted;
+
+    for (const { busy } of [refuses, dropsNew, dropsOld, callerRuns]) busy.resolve();
+    assert.equal(await newer.done, 'newer');
+    assert.equal(await refuses.queued.done, 'queued');
+  });
+
+  it('2: no promise is left for ever. A close settles what runs, what waits and what waits for a place', async () => {
+    const clock = new VirtualClock();
+    const pool = new Pool({ workers: 2, queue: { size: 1 }, clock });
+    const deaf = gate({ deaf: true });
+    const all = [deaf.body, untilAborted, () => 1, () => 2].map((body) => pool.submit<unknown>(body));
+    await turn();
+    const closing = pool.close({ deadline: 10 });
+    await clock.advance(1_010);
+    assert.deepEqual(await closing, { finished: 0, aborted: 3, abandoned: 1 });
+    for (const { done } of all) await assert.rejects(done, code('STOPPED'));
+    const [running, , queued, blocked] = await Promise.allSettled(all.map(({ accepted }) => accepted));
+    assert.deepEqual([running?.status, queued?.status, blocked?.status], ['fulfilled', 'fulfilled', 'rejected']);
+    deaf.resolve();
+    await all[0]?.ended;
+  });
+
+  it('3: a crash of a worker. Its task fails with the exit code, those behind it run elsewhere, the pool is whole', async (t) => {
+    const pool = threadPool(t, 1, { window: 3 });
+    const crash = pool.submit({ act: 'exit', code: 7 });
+    const behind = [1, 2, 3].map((n) => pool.submit(n).done);
+    await assert.rejects(crash.done, (error) => isError(error, 'THREAD_DIED') && error.fields.exitCode === 7);
+    assert.deepEqual(await Promise.all(behind), [1, 2, 3]);
+    assert.deepEqual([pool.stats().threads?.died, pool.stats().threads?.threads], [1, 1]);
+  });
+
+  it('4: a timeout that counts from the start of the body, and another for the wait', async () => {
+    const clock = new VirtualClock();
+    const pool = new Pool({ workers: 1, clock });
+    const first = gate();
+    pool.submit(first.body);
+    const slow = pool.submit(untilAborted, { timeout: 50 });
+    const impatient = pool.submit(() => assert.fail('must not start'), { queueTimeout: 100 });
+    await clock.advance(100);
+    await assert.rejects(impatient.done, (error) => isError(error, 'TASK_TIMEOUT') && error.fields.phase === 'queued');
+    first.resolve();
+    await turn();
+    await clock.advance(49);
+    assert.equal(pool.stats().running, 1, 'what it waited does not count');
+    await clock.advance(1);
+    await assert.rejects(slow.done, (error) => isError(error, 'TASK_TIMEOUT') && error.fields.phase === 'running');
+  });
+
+  it('5: cancel the rest when one fails, with its error as the reason, and tell when all bodies have really ended', async () => {
+    const pool = new Pool({ workers: 2 });
+    const group = pool.group<unknown>();
+    const failing = gate();
+    const cleaningUp = gate({ deaf: true });
+    const reasons: unknown[] = [];
+    group.submit(failing.body);
+    group.submit(async ({ signal }) => {
+      signal.addEventListener('abort', () => reasons.push(signal.reason), { once: true });
+      await cleaningUp.body({ signal });
+      throw signal.reason;
+    });
+    const stranger = pool.submit(() => turn().then(() => 'of no group'));
+    const queued = group.submit(() => assert.fail('must not start'));
+    await turn();
+    let ended = false;
+    const over = group.ended.then(() => {
+      ended = true;
+    });
+
+    const error = new Error('the first');
+    failing.reject(error);
+    await assert.rejects(group.all(), error);
+    await assert.rejects(queued.done, error);
+    assert.deepEqual(reasons, [error]);
+    assert.equal(await stranger.done, 'of no group');
+    assert.equal(ended, false, 'one cleans up');
+    cleaningUp.resolve();
+    await over;
+    assert.deepEqual(
+      (await group.outcomes()).map(({ status }) => status),
+      ['rejected', 'cancelled', 'cancelled'],
+    );
+  });
+
+  it('6: an abort with tasks in the queue is no deadlock. They leave at once, though no worker comes by', async () => {
+    const pool = new Pool({ workers: 1, queue: { size: 50 } });
+    const deaf = gate({ deaf: true });
+    pool.submit(deaf.body);
+    await turn();
+    const over = new AbortController();
+    const all = Array.from({ length: 100 }, () => pool.submit(() => 0, { signal: over.signal }));
+    assert.deepEqual([pool.stats().waiting, pool.stats().blocked], [50, 50]);
+    over.abort(new Error('enough'));
+    assert.deepEqual([pool.stats().waiting, pool.stats().blocked, pool.stats().cancelled], [0, 0, 100]);
+    for (const { done } of all) await assert.rejects(done, { message: 'enough' });
+    deaf.resolve();
+    await pool.drain();
+  });
+
+  it('7: a submit that can be cancelled while it waits for a place', async () => {
+    const { pool, busy } = await full('wait');
+    const over = new AbortController();
+    const blocked = pool.submit(() => assert.fail('must not start'), { signal: over.signal });
+    over.abort(new Error('no more'));
+    await assert.rejects(blocked.accepted, { message: 'no more' });
+    assert.equal(pool.stats().blocked, 0);
+    busy.resolve();
+  });
+
+  it('8: wait for completion, close with a deadline and a report, and close at the end of a scope', async () => {
+    const ended: string[] = [];
+    {
+      await using pool = new Pool({ workers: 2 });
+      for (const name of ['a', 'b', 'c']) pool.submit(() => turn().then(() => ended.push(name)));
+      await pool.drain();
+      assert.deepEqual(ended, ['a', 'b', 'c']);
+      pool.submit(() => turn().then(() => ended.push('d')));
+    }
+    assert.deepEqual(ended, ['a', 'b', 'c', 'd']);
+
+    const pool = new Pool({ workers: 1 });
+    const good = pool.submit(() => 'good');
+    pool.submit(untilAborted);
+    await good.done;
+    pool.submit(() => assert.fail('must not start'));
+    assert.deepEqual(await pool.close({ deadline: 0 }), { finished: 0, aborted: 2, abandoned: 0 });
+  });
+
+  it('9: AsyncLocalStorage. A body runs in the context of its call, one of a run in that of the run', async () => {
+    const storage = new AsyncLocalStorage<number>();
+    const pool = new Pool({ workers: 1 });
+    const body = async () => {
+      const before = storage.getStore();
+      await turn();
+      return [before, storage.getStore()];
+    };
+    const submitted = Array.from({ length: 20 }, (_, n) => storage.run(n, () => pool.submit(body).done));
+    const runs = storage.run(99, () => pool.run([0, 1], body));
+    assert.deepEqual(
+      await Promise.all(submitted),
+      Array.from({ length: 20 }, (_, n) => [n, n]),
+    );
+    for await (const result of runs) assert.deepEqual(result.status === 'fulfilled' && result.value, [99, 99]);
+  });
+
+  it('10: adaptive pace. An overload makes the limit smaller, and Retry-After stops starts', async () => {
+    const clock = new VirtualClock();
+    const workers = limits.aimd({ initial: 8, clock });
+    const busy = new Error('503');
+    const pool = new Pool({
+      workers,
+      clock,
+      classify: ({ status }) => (status === 'rejected' ? { retryAfter: 2_000 } : 'ok'),
+    });
+    await assert.rejects(pool.submit(() => Promise.reject(busy)).done, busy);
+    assert.ok(pool.stats().workers < 8, 'the limit stepped back');
+    const next = pool.submit(() => clock.monotonic());
+    const before = clock.monotonic();
+    await clock.advance(1_999);
+    assert.equal(pool.stats().waiting, 1);
+    await clock.advance(1);
+    assert.equal(await next.done, before + 2_000);
+  });
+
+  it('11: an abort that need not kill. A body that listens keeps its thread, one that does not loses it', async (t) => {
+    const pool = threadPool(t, 1);
+    const reason = new Error('never mind');
+    const abort = async (polls: boolean) => {
+      const over = new AbortController();
+      const run = begun({ signal: over.signal });
+      const { done } = pool.submit({ act: 'spin', polls }, run.options);
+      await run.begun;
+      over.abort(reason);
+      await assert.rejects(done, reason);
+    };
+    await abort(true);
+    assert.equal(pool.stats().threads?.terminated, 0);
+    await abort(false);
+    assert.equal(pool.stats().threads?.terminated, 1);
+    assert.equal(await pool.submit(5).done, 5, 'the next is served');
+  });
+
+  it('12: cold start. Threads start all at once, for a burst or when told to warm up', async (t) => {
+    const warmed = threadPool(t, 3);
+    const warm = warmed.warm();
+    assert.equal(warmed.stats().threads?.starting, 3);
+    await warm;
+    assert.deepEqual([warmed.stats().threads?.threads, warmed.stats().threads?.starting], [3, 0]);
+
+    const burst = threadPool(t, 3);
+    const all = [1, 2, 3, 4].map((n) => burst.submit(n).done);
+    await Promise.resolve();
+    assert.equal(burst.stats().threads?.starting, 3);
+    assert.deepEqual(await Promise.all(all), [1, 2, 3, 4]);
+  });
+
+  // Where one of these steps cost the length of the queue, it would not end in time.
+  it('13: a long queue costs no more. 300,000 wait, every third leaves, the rest starts in order', {
+    timeout: 60_000,
+  }, async () => {
+    const count = 300_000;
+    const pool = new Pool({ workers: 4, queue: { size: count } });
+    pool.pause();
+    const over = new AbortController();
+    const leaving = { signal: over.signal };
+    let last = -1;
+    let outOfOrder = 0;
+    for (let n = 0; n < count; n++) {
+      const body = () => {
+        if (n < last) outOfOrder++;
+        last = n;
+      };
+      pool.submit(body, n % 3 === 1 ? leaving : undefined);
+    }
+    over.abort();
+    assert.equal(pool.stats().waiting, count - count / 3);
+    pool.resume();
+    await pool.drain();
+    assert.deepEqual([outOfOrder, pool.stats().fulfilled], [0, count - count / 3]);
+  });
+
+  it('14: stuck and leaky workers. A body that is too old is reported, and a thread is replaced after so many jobs', async (t) => {
+    const clock = new VirtualClock();
+    const pool = new Pool({ workers: 1, stuckAfter: 1_000, name: 'stuck', clock });
+    const reports: PoolEvents['stuck'][] = [];
+    const listen = (message: unknown) => reports.push(message as PoolEvents['stuck']);
+    subscribe('millrace.pool.stuck', listen);
+    pool.submit(() => 'quick');
+    const slow = gate();
+    pool.submit(slow.body, { key: 'k' });
+    await turn();
+    await clock.advance(5_000);
+    slow.resolve();
+    await pool.drain();
+    unsubscribe('millrace.pool.stuck', listen);
+    assert.deepEqual(reports, [{ pool: 'stuck', id: 1, priority: 4, key: 'k', age: 1_000 }]);
+
+    const threads = threadPool(t, 1, { maxTasks: 2 });
+    const where = Array.from(
+      { length: 6 },
+      () => threads.submit({ act: 'where' }).done as Promise<{ threadId: number }>,
+    );
+    const ids = (await Promise.all(where)).map(({ threadId }) => threadId);
+    assert.deepEqual([new Set(ids).size, threads.stats().threads?.recycled], [3, 3]);
+  });
+
+  it('15: who runs where. Limits and order per key, weights, and priorities in which nobody starves', async () => {
+    const pool = new Pool({ workers: 4, perKey: (key) => (key === 'wide' ? 2 : 1), queue: { ageing: 2 } });
+    const began: string[] = [];
+    const gates: ReturnType<typeof gate<void>>[] = [];
+    const submit = (name: string, options?: SubmitOptions) => {
+      const one = gate();
+      gates.push(one);
+      pool.submit((context: TaskContext) => {
+        began.push(name);
+        return one.body(context);
+      }, options);
+    };
+    for (const n of [1, 2, 3]) submit(`wide ${n}`, { key: 'wide' });
+    for (const n of [1, 2]) submit(`narrow ${n}`, { key: 'narrow' });
+    submit('heavy', { weight: 4 });
+    await turn();
+    assert.deepEqual(
+      began.splice(0),
+      ['wide 1', 'wide 2', 'narrow 1'],
+      'the others wait for their key, or for four workers',
+    );
+    for (const one of gates) one.resolve();
+    await pool.drain();
+    assert.deepEqual(began, ['wide 3', 'narrow 2', 'heavy']);
+
+    began.splice(0);
+    pool.pause();
+    pool.resize(1);
+    submit('low', { priority: 1 });
+    for (const n of [1, 2, 3, 4]) submit(`high ${n}`, { priority: 0 });
+    for (const one of gates) one.resolve();
+    pool.resume();
+    await pool.drain();
+    assert.deepEqual(began, ['high 1', 'high 2', 'low', 'high 3', 'high 4']);
+  });
+});
+
+describe('Rows of the tables that no other test shows', () => {
+  it('a function as the worker gets what is submitted, typed, and a context', async () => {
+    const pool = new Pool({
+      worker: (n: number, { signal }: TaskContext) => (signal.aborted ? '' : 'x'.repeat(n)),
+      workers: 2,
+    });
+    const text: string = await pool.submit(3).done;
+    assert.equal(text, 'xxx');
+    const { all } = await collect(pool.run([1, 2], { ordered: true }));
+    assert.deepEqual(
+      all.map((result) => result.status === 'fulfilled' && result.value),
+      ['x', 'xx'],
+    );
+  });
+
+  it('a timed-out body keeps its worker until it ends, or gives it back and counts as detached', async () => {
+    for (const onTimeout of ['hold', 'release'] as const) {
+      const clock = new VirtualClock();
+      const pool = new Pool({ workers: 1, timeout: 10, onTimeout, clock });
+      const deaf = gate({ deaf: true });
+      const slow = pool.submit(deaf.body);
+      const next = pool.submit(() => 'next');
+      await turn();
+      await clock.advance(10);
+      await assert.rejects(slow.done, code('TASK_TIMEOUT'));
+      const { running, waiting, detached, timedOut } = pool.stats();
+      const expected = onTimeout === 'hold' ? [1, 1, 0, 1] : [0, 0, 1, 1];
+      assert.deepEqual([running, waiting, detached, timedOut], expected, onTimeout);
+      deaf.resolve();
+      assert.equal(await next.done, 'next');
+      await slow.ended;
+      assert.equal(pool.stats().detached, 0);
+    }
+  });
+
+  it('a rate spaces the starts of bodies, whatever else is free', async () => {
+    const clock = new VirtualClock();
+    const pool = new Pool({ workers: 10, rate: slidingWindow({ limit: 2, interval: 100, clock }), clock });
+    const began = Array.from({ length: 5 }, () => pool.submit(() => clock.monotonic()).done);
+    await turn();
+    const first = clock.monotonic();
+    await clock.advance(200);
+    assert.deepEqual(
+      (await Promise.all(began)).map((at) => at - first),
+      [0, 0, 100, 100, 200],
+    );
+    assert.equal(clock.pending, 0);
+  });
+
+  it('histograms hold what tasks waited and what they ran', async () => {
+    const clock = new VirtualClock();
+    const pool = new Pool({ workers: 1, histograms: true, clock });
+    const first = gate();
+    const second = gate();
+    for (const { body } of [first, second]) pool.submit(body);
+    await turn();
+    await clock.advance(20);
+    first.resolve();
+    await turn();
+    await clock.advance(30);
+    second.resolve();
+    await pool.drain();
+    const { wait, run } = pool.histograms ?? assert.fail('no histograms');
+    assert.deepEqual([wait.count, run.count], [2, 2]);
+    // In microseconds, to about a thousandth.
+    assert.deepEqual([Math.round(wait.max / 1e3), Math.round(run.max / 1e3), Math.round(run.min / 1e3)], [20, 30, 20]);
+    assert.equal(new Pool({ workers: 1 }).histograms, undefined);
+  });
+
+  it('events tell each moment of a task, and who was turned away', async () => {
+    const seen: string[] = [];
+    const names = ['submitted', 'started', 'settled', 'refused'] as const;
+    const listeners = names.map((name) => {
+      const listen = (message: unknown) => {
+        const { pool, id } = message as { pool: string; id?: number };
+        if (pool === 'told') seen.push(`${name} ${id ?? '-'}`);
+      };
+      subscribe(`millrace.pool.${name}`, listen);
+      return () => unsubscribe(`millrace.pool.${name}`, listen);
+    });
+    const pool = new Pool({ workers: 1, name: 'told', queue: { size: 0, whenFull: 'reject' } });
+    const first = pool.submit(() => 1);
+    pool.submit(() => 2);
+    await first.done;
+    for (const stop of listeners) stop();
+    assert.deepEqual(seen, ['submitted 0', 'refused -', 'started 0', 'settled 0']);
+  });
+
+  it('a group can collect everything instead: each submission has its outcome, in order', async () => {
+    const group = new Pool({ workers: 2 }).group<number>({ failFast: false });
+    group.submit(() => 1);
+    group.submit(() => Promise.reject(new Error('two')));
+    group.submit(() => 3);
+    assert.deepEqual(await group.outcomes(), [
+      { status: 'fulfilled', value: 1 },
+      { status: 'rejected', error: new Error('two') },
+      { status: 'fulfilled', value: 3 },
+    ]);
+  });
+
+  it('failFast stops the intake of a run at the first error', async () => {
+    const pool = new Pool({ workers: 1 });
+    const bad = new Error('bad');
+    const handler = (n: number) => (n === 2 ? Promise.reject(bad) : n);
+    const { all, error } = await collect(pool.run([0, 1, 2, 3, 4, 5, 6, 7], handler, { failFast: true }));
+    assert.equal(error, bad);
+    assert.ok(all.length < 6, `${all.length} were taken`);
+  });
+
+  it('the newest is served first where the queue is told so', async () => {
+    const pool = new Pool({ workers: 1, queue: { order: 'lifo' } });
+    pool.pause();
+    const began: number[] = [];
+    for (const n of [1, 2, 3]) pool.submit(() => began.push(n));
+    pool.resume();
+    await pool.drain();
+    assert.deepEqual(began, [3, 2, 1]);
+  });
+
+  it('a thread takes buffers, sends progress, and gives buffers back without a copy', async (t) => {
+    const pool = threadPool(t, 1);
+    const said: unknown[] = [];
+    const { done } = pool.submit({ act: 'say', values: [1, 'two'] }, { onMessage: (value) => said.push(value) });
+    assert.equal(await done, 'said');
+    assert.deepEqual(said, [1, 'two']);
+
+    const bytes = new Uint8Array(8);
+    const echo = pool.submit({ act: 'echo', value: bytes }, { transfer: [bytes.buffer] });
+    assert.deepEqual(await echo.done, new Uint8Array(8));
+    assert.equal(bytes.byteLength, 0, 'it has moved');
+    const made = (await pool.submit({ act: 'bytes', size: 4 }).done) as { bytes: Uint8Array };
+    assert.deepEqual(made.bytes, new Uint8Array([7, 7, 7, 7]));
+  });
+
+  it('a closure is no payload for a thread, and the error says what to do', async (t) => {
+    const pool = threadPool(t, 1);
+    const outside = 1;
+    const closure = pool.submit({ act: 'echo', value: () => outside });
+    await assert.rejects(
+      closure.done,
+      (error) => isError(error, 'TASK_NOT_CLONEABLE') && /put code into the module/.test(error.message),
+    );
+    assert.equal(await pool.submit(2).done, 2);
+  });
+
+  it('the time of a task in a thread runs out: a body that does not listen is terminated, the next is served', async (t) => {
+    const pool = threadPool(t, 1);
+    const slow = pool.submit({ act: 'spin' }, { timeout: 30 });
+    await assert.rejects(slow.done, code('TASK_TIMEOUT'));
+    assert.equal(await pool.submit(1).done, 1);
+    await slow.ended;
+    assert.equal(pool.stats().threads?.terminated, 1);
+  });
+
+  it('a module that does not start ends every task with THREAD_START_FAILED instead of spinning', async (t) => {
+    const worker = new URL('./threads/fixtures/throws.ts', import.meta.url);
+    const pool = new Pool<Act>({ worker, workers: 1 });
+    t.after(() => pool.close({ deadline: 0 }));
+    const all = [1, 2].map((n) => pool.submit(n).done);
+    for (const done of all) await assert.rejects(done, code('THREAD_START_FAILED'));
+    await assert.rejects(pool.warm(), code('THREAD_START_FAILED'));
+  });
+});
