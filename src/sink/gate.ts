@@ -145,7 +145,7 @@ export class Gate {
     const rtt = this.#isLate() ? {} : { rtt: now - pass.startedAt };
     this.#limit.sample({ outcome: 'ok', ...pass, ...rtt, bytes });
     if (wasAway) {
-      // What slowed it may be what broke it: come back gently, by doubling.
+      // What slowed it may be what broke it: come back gently, from the start.
       this.#limit.restart();
       this.#heldUntil = now;
     }
