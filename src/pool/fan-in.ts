@@ -63,7 +63,8 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
   readonly #line: Line<Result<Job, T>>;
   /** Calls of `next` that wait for a result. */
   readonly #readers = new Ring<Reader<Job, T>>();
-  readonly #inPool = new Set<Item<Job>>();
+  /** Jobs without a result, in no order. */
+  readonly #inPool: Item<Job>[] = [];
   #iterator: Iterator<Job> | AsyncIterator<Job> | undefined;
   #state: 'new' | 'open' | 'closing' | 'over' = 'new';
   #intake: 'open' | 'ended' | 'cut' = 'open';
@@ -159,7 +160,7 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
   }
 
   get #held(): number {
-    return this.#inPool.size + this.#line.size;
+    return this.#inPool.length + this.#line.size;
   }
 
   #answered({ done, value: job }: IteratorResult<Job>): void {
@@ -170,7 +171,7 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
     }
     const item = new Item(this.#pool, job, this.#taken++, this.#settled);
     item.stamp(this.#pool.clock.monotonic());
-    this.#inPool.add(item);
+    item.slot = this.#inPool.push(item) - 1;
     this.#pool.take(item);
     // Pulled while the intake was cut: it is ours, and this is its result.
     if (this.#intake === 'cut') item.cancel(this.#cut);
@@ -199,8 +200,12 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
   };
 
   readonly #settled = (item: Item<Job>): void => {
-    this.#inPool.delete(item);
-    if (this.#options.failFast && item.status === 'rejected') this.#stop(item.value);
+    const last = this.#inPool.pop() as Item<Job>;
+    if (last !== item) {
+      this.#inPool[item.slot] = last;
+      last.slot = item.slot;
+    }
+    if (this.#options.failFast && item.status === 'rejected') this.#fail(item.value);
     if (!this.#readerLeft) {
       this.#line.push(resultOf<Job, T>(item), item.index);
       this.#serve();
@@ -214,6 +219,15 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
       if (!value) return;
       this.#readers.shift()?.resolve({ done: false, value });
     }
+  }
+
+  /** The loop ends with the error, also when the source has no more jobs to cut off. */
+  #fail(error: unknown): void {
+    if (this.#intake === 'ended') {
+      this.#intake = 'cut';
+      this.#cut = error;
+    }
+    this.#stop(error);
   }
 
   /** Cuts the intake and cancels what was taken. */
@@ -270,6 +284,8 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
 class Item<Job> extends Task {
   readonly job: Job;
   readonly index: number;
+  /** Where the run keeps it. */
+  slot = 0;
   readonly #settled: (item: Item<Job>) => void;
 
   constructor({ settings, context }: FanInPool, job: Job, index: number, settled: (item: Item<Job>) => void) {
