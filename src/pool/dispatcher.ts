@@ -266,6 +266,7 @@ export class Dispatcher<T> {
     worker.job = undefined;
     if (worker.released) {
       this.#staff.delete(worker);
+      this.#pairSoon(); // its end may have freed a job that the line held back
       return;
     }
     this.#taken -= worker.weight;

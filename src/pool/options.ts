@@ -24,7 +24,8 @@ export type ValueOf<W> = W extends (...args: never[]) => infer Value ? Awaited<V
  * - `drop-oldest`: the oldest waiting task of the lowest priority makes place; its submission ends with TASK_DROPPED.
  * - `drop-newest`: the new one ends with TASK_DROPPED. Both are for work that the next one makes worthless.
  * - `caller-runs`: the body runs in the call itself, beyond `workers`, and `accepted` resolves when it has ended. A
- *   synchronous body holds the caller back by that; an asynchronous one only a caller that awaits `accepted`.
+ *   synchronous body holds the caller back by that; an asynchronous one only a caller that awaits `accepted`. Keys and a
+ *   `rate` could not be kept by that, so it refuses them; while the pool is paused, the call waits.
  */
 export type WhenFull = 'wait' | 'reject' | 'drop-oldest' | 'drop-newest' | 'caller-runs';
 
@@ -192,6 +193,7 @@ export function resolveOptions(options: PoolOptions<WorkerFunction | undefined>)
   assertOption('queue.order', order, order === 'fifo' || order === 'lifo', "'fifo' or 'lifo'");
   assertOption('perKey', perKey, typeof perKey === 'function' || isCount(perKey), 'an integer from 1, or a function');
   assertOption('rate', rate, rate === undefined || typeof rate?.take === 'function', 'a rate limit');
+  assertOption('rate', rate, rate === undefined || whenFull !== 'caller-runs', "left out with 'caller-runs'");
   assertOption('onTimeout', onTimeout, onTimeout === 'hold' || onTimeout === 'release', "'hold' or 'release'");
   assertOption('classify', classify, typeof classify === 'function', 'a function');
   assertOption('stuckAfter', stuckAfter, isDelay(stuckAfter), 'ms from 1');
@@ -241,7 +243,7 @@ export function resolveOptions(options: PoolOptions<WorkerFunction | undefined>)
 export function resolveSettings(
   options: SubmitOptions,
   defaults: TaskSettings,
-  { module, perKey }: ResolvedOptions,
+  { module, perKey, queue }: ResolvedOptions,
 ): TaskSettings {
   const { priority = defaults.priority, key, weight = 1 } = options;
   assertOption(
@@ -251,6 +253,7 @@ export function resolveSettings(
     `an integer from 0 to ${PRIORITIES - 1}`,
   );
   assertOption('key', key, key === undefined || typeof key === 'string', 'a string');
+  assertOption('key', key, key === undefined || queue.whenFull !== 'caller-runs', "left out with 'caller-runs'");
   assertOption('weight', weight, isCount(weight), 'an integer from 1');
   const { transfer, onMessage } = options;
   const isThread = module !== undefined;

@@ -33,8 +33,9 @@ export class Pace {
     return false;
   }
 
-  /** Nothing starts for `ms`. A shorter pause does not end a longer one. */
+  /** Nothing starts for `ms`. A shorter pause does not end a longer one. What is no number asks for nothing. */
   pause(ms: number): void {
+    if (Number.isNaN(ms)) return;
     this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.monotonic() + ms);
   }
 

@@ -37,10 +37,14 @@ export class Runner implements TaskOwner {
   readonly #crew: Crew | undefined;
   /** Tasks of callers that wait for a place. */
   readonly #blocked = new Chain<Task>();
-  /** Tasks whose bodies run beyond the workers. */
+  /** Tasks whose bodies gave their workers back. */
   readonly #detached = new Set<Task>();
+  /** Tasks whose bodies run in the calls that brought them. */
+  readonly #inCallers = new Set<Task>();
   #workers: number;
   #paused = false;
+  /** The place that gets free belongs to the task for which another one is dropped. */
+  #dropping = false;
   /** Tasks that are neither over nor given up. */
   #live = 0;
   #drained: (() => void)[] = [];
@@ -82,7 +86,7 @@ export class Runner implements TaskOwner {
       running: this.#crew ? this.#crew.started : this.#dispatcher.running,
       waiting: this.#dispatcher.waiting + (this.#crew ? this.#dispatcher.running - this.#crew.started : 0),
       blocked: this.#blocked.size,
-      detached: this.#detached.size,
+      detached: this.#detached.size + this.#inCallers.size,
       threads: this.#crew?.stats(),
       ...this.tally.counts,
     };
@@ -94,7 +98,10 @@ export class Runner implements TaskOwner {
   }
 
   /** Gives a task a place, or lets it wait for one, or settles it with the reason why not. */
-  take(task: Task, signal: AbortSignal | undefined, whenFull: WhenFull = this.#options.queue.whenFull): void {
+  take(task: Task, signal: AbortSignal | undefined, policy: WhenFull = this.#options.queue.whenFull): void {
+    this.#unblock(); // a place that is free now belongs to those who have waited for it
+    // Nothing starts while it is paused, in a call neither.
+    const whenFull = policy === 'caller-runs' && this.#paused ? 'wait' : policy;
     const full = this.#dispatcher.room === 0;
     const refusal = this.#refusal(task, signal, full ? whenFull : undefined);
     if (refusal) {
@@ -169,6 +176,7 @@ export class Runner implements TaskOwner {
   }
 
   release(task: Task): void {
+    this.#inCallers.delete(task);
     this.#detached.add(task);
     this.#dispatcher.release(task);
     this.#over();
@@ -196,9 +204,8 @@ export class Runner implements TaskOwner {
    * signal, the first that leaves may free a place.
    */
   #unblock(): void {
-    if (this.#blocked.size === 0) return;
-    for (const task of this.#blocked) {
-      if (this.#dispatcher.room === 0) return;
+    if (this.#dropping) return;
+    for (let task = this.#blocked.oldest; task && this.#dispatcher.room > 0; task = this.#blocked.oldest) {
       if (task.leftWithSignal()) continue;
       this.#blocked.delete(task);
       this.#place(task);
@@ -223,7 +230,10 @@ export class Runner implements TaskOwner {
       if (!least || least.settings.priority < task.settings.priority) {
         return { reason: new MillraceError('TASK_DROPPED', { size, which: 'newest' }) };
       }
+      this.tally.dropped++;
+      this.#dropping = true;
       least.cancel(new MillraceError('TASK_DROPPED', { size, which: 'oldest' }));
+      this.#dropping = false;
     }
     return undefined;
   }
@@ -236,7 +246,9 @@ export class Runner implements TaskOwner {
     }
     const { stuckAfter } = this.#options;
     if (stuckAfter !== Number.POSITIVE_INFINITY) {
-      task.watch(stuckAfter, () => publish('stuck', { ...this.#about(task), age: stuckAfter }));
+      task.watch(stuckAfter, () => {
+        if (poolEvents.stuck.hasSubscribers) publish('stuck', { ...this.#about(task), age: stuckAfter });
+      });
     }
     if (poolEvents.started.hasSubscribers) publish('started', this.#about(task));
     if (!this.#crew || !worker) return task.run();
@@ -258,9 +270,10 @@ export class Runner implements TaskOwner {
 
   /** Beyond the workers, and outside the schedule. `accepted` comes with the end, so that it holds the caller back. */
   #runInCaller(task: Task): void {
-    this.#detached.add(task);
+    this.#inCallers.add(task);
+    void task.accepted; // asked for now, or it would be taken for one that has its place
     const end = (status: 'fulfilled' | 'rejected', value: unknown) => {
-      this.#detached.delete(task);
+      this.#inCallers.delete(task);
       task.place();
       this.#conclude(task, status, value);
     };
@@ -301,18 +314,18 @@ export class Runner implements TaskOwner {
     let abandoned = 0;
     this.resume();
     const drained = this.drain();
+    const reason = stopped();
     if (!(await this.#within(deadline, drained))) {
-      const reason = stopped();
       // Callers first: a place that gets free must not go to one of them.
-      for (const task of this.#blocked) task.cancel(reason);
+      for (const task of [...this.#blocked]) task.cancel(reason);
       for (const task of this.#schedule) task.cancel(reason);
       for (const task of this.#running()) task.cancel(reason);
-      if (!(await this.#within(ABORT_GRACE, drained))) {
-        for (const task of this.#running()) {
-          if (task.status === undefined) abandoned++;
-          task.abandon(reason);
-        }
-      }
+      await this.#within(ABORT_GRACE, drained);
+    }
+    // Those that ignored the abort, and those that were given up long before: nobody waits for them any more.
+    for (const task of this.#running()) {
+      if (task.status === undefined) abandoned++;
+      task.abandon(reason);
     }
     this.#pace.stop();
     await this.#crew?.close();
@@ -325,7 +338,7 @@ export class Runner implements TaskOwner {
   }
 
   #running(): Task[] {
-    return [...this.#dispatcher.jobs(), ...this.#detached];
+    return [...this.#dispatcher.jobs(), ...this.#detached, ...this.#inCallers];
   }
 
   /** True when `done` came within `ms`. */

@@ -98,6 +98,7 @@ interface Extra {
   stuck: Deadline | undefined;
   controller: AbortController | undefined;
   cancelled: { readonly reason: unknown } | undefined;
+  timedOut: boolean;
   accepted: PromiseWithResolvers<void> | undefined;
   ended: PromiseWithResolvers<void> | undefined;
 }
@@ -139,6 +140,11 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
     if (this.status === undefined) return undefined;
     if (this.status === 'fulfilled') return { status: this.status, value: this.value };
     return { status: this.status, error: this.value };
+  }
+
+  /** Its queueTimeout or timeout was over. Not every TASK_TIMEOUT is its own. */
+  get timedOut(): boolean {
+    return this.#extra?.timedOut ?? false;
   }
 
   get accepted(): Promise<void> {
@@ -194,6 +200,7 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   expire(): void {
     const { queueTimeout } = this.settings;
     this.#more.deadline = this.settings.owner.deadlines.add(queueTimeout, () => {
+      this.#more.timedOut = true;
       this.#leave('rejected', new MillraceError('TASK_TIMEOUT', { timeout: queueTimeout, phase: 'queued' }));
     });
   }
@@ -246,6 +253,7 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
 
   /** Settles now although the body still runs; nobody waits for it any more. */
   abandon(reason: unknown): void {
+    this.place();
     if (this.#extra) this.#tidy(this.#extra);
     if (this.status === undefined) this.#settle('cancelled', reason);
   }
@@ -256,6 +264,7 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
     this.phase = 'refused';
     this.status = 'cancelled';
     this.value = reason;
+    if (this.times) this.times.settled = this.times.submitted;
     this.hasSettled();
   }
 
@@ -270,6 +279,7 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
       stuck: undefined,
       controller: undefined,
       cancelled: undefined,
+      timedOut: false,
       accepted: undefined,
       ended: undefined,
     };
@@ -298,9 +308,12 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
       const rest = this.settings.owner.timeLeft(this, timeout);
       if (rest > 0) return this.#limitRun(rest);
       const error = new MillraceError('TASK_TIMEOUT', { timeout, phase: 'running' });
+      this.#more.timedOut = true;
       this.#settle('rejected', error);
       this.#abort(error);
-      if (onTimeout === 'release') this.settings.owner.release(this);
+      if (onTimeout === 'hold') return;
+      this.place(); // a caller that runs it itself is let go
+      this.settings.owner.release(this);
     });
   }
 
