@@ -2,25 +2,23 @@
  * One timer for any number of deadlines: it rings at the earliest it was asked for, and whoever is rung looks at what is
  * due and asks again.
  *
- * Does not keep the process alive unless `keepAlive`.
+ * Keeps the process alive only if it is asked to.
  */
 import type { Clock, Timer } from '../../clock.ts';
 
 export class Alarm {
   readonly #clock: Clock;
   readonly #ring: () => void;
-  readonly #unref: boolean;
   #timer: Timer | undefined;
   #at = Number.POSITIVE_INFINITY;
 
-  constructor(clock: Clock, ring: () => void, options: { readonly keepAlive?: boolean } = {}) {
+  constructor(clock: Clock, ring: () => void) {
     this.#clock = clock;
     this.#ring = ring;
-    this.#unref = !options.keepAlive;
   }
 
   /** Rings at `time` (of `clock.monotonic()`), or earlier if it was asked to. */
-  at(time: number): void {
+  at(time: number, keepAlive = false): void {
     if (time >= this.#at || time === Number.POSITIVE_INFINITY) return;
     this.#timer?.cancel();
     this.#at = time;
@@ -30,7 +28,7 @@ export class Alarm {
         this.cancel();
         this.#ring();
       },
-      { unref: this.#unref },
+      { unref: !keepAlive },
     );
   }
 

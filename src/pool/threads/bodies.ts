@@ -56,6 +56,8 @@ export class Bodies {
   #results: Burst = [];
   readonly #objects = new Set<unknown>();
   #resultsSince = 0;
+  /** Entries were passed by whose jobs had been taken back. */
+  #passed = false;
   #flushing = false;
   /** The longest of the last bodies, ms, fading. */
   #longest = 0;
@@ -80,7 +82,9 @@ export class Bodies {
   /** Sends what has ended. Also the last act of a thread that ends by itself. */
   flush = (): void => {
     this.#flushing = false;
-    if (this.#results.length === 0) return;
+    // An empty message tells that slots have become free: the crew may have jobs and be waiting for one.
+    if (this.#results.length === 0 && !this.#passed) return;
+    this.#passed = false;
     const results = this.#results;
     this.#results = [];
     this.#objects.clear();
@@ -124,6 +128,7 @@ export class Bodies {
       this.#burst[at + 1] = undefined;
       if (!this.#slots.begin(slot, now)) {
         this.#slots.set(slot, FREE);
+        this.#passed = true;
         continue;
       }
       if (this.#results.length > 0 && (this.#longest > LONG || now - this.#resultsSince > FLUSH_AFTER)) this.flush();
@@ -200,7 +205,7 @@ export class Bodies {
 
   /** With several lanes, those that end in this turn share one message. */
   #flushSoon(): void {
-    if (this.#flushing || this.#results.length === 0) return;
+    if (this.#flushing) return;
     this.#flushing = true;
     queueMicrotask(this.flush);
   }

@@ -172,6 +172,13 @@ describe('Crew: who gets which job', () => {
     assert.deepEqual([revoked.messages, revoked.settled, kept.messages], [[], 0, ['ran']]);
   });
 
+  it('has room again when the thread has passed what was taken back, also if nothing else runs', async (t) => {
+    const pool = new TestCrew(t, { window: 0 });
+    await pool.crew.warm();
+    for (let i = 0; i < 5; i++) pool.abort(pool.give(i), 'no');
+    assert.equal(await pool.give(5).done, 5);
+  });
+
   it('bounds what is on its way to a thread that does not get to it', async (t) => {
     const gate = new Gate();
     const pool = new TestCrew(t, { window: 4, abortGrace: Number.POSITIVE_INFINITY });

@@ -229,6 +229,7 @@ export class Crew {
       thread.seenAt = this.#clock.monotonic();
     }
     if (bodies > 0) this.#roster.succeeded();
+    for (const job of this.#suspects) if (job.seat === NO_SEAT) this.#suspects.delete(job);
     if (this.#pace.note(runTime / this.#settings.concurrency, bodies)) this.#onCapacity(this.capacity);
     if (thread.heap > this.#settings.maxHeap && thread.state === 'ready') {
       this.#counts.recycled++;
@@ -239,7 +240,6 @@ export class Crew {
     this.#fill();
     if (thread.held === 0 && thread.state === 'ready') {
       this.#balance.soon();
-      this.#roster.idle(thread);
     }
     this.#flush();
   }
@@ -326,7 +326,10 @@ export class Crew {
   #settled(thread: Thread): void {
     this.#roster.endIfDone(thread);
     // Whatever it was to be left alone for has gone.
-    if (thread.held === 0 && thread.state === 'ready') thread.most = Number.POSITIVE_INFINITY;
+    if (thread.held === 0 && thread.state === 'ready') {
+      thread.most = Number.POSITIVE_INFINITY;
+      this.#roster.idle(thread);
+    }
     if (this.#line.size > 0 && this.#bursts === 0) {
       this.#fill();
       this.#flushSoon();

@@ -13,12 +13,16 @@ interface Told {
   readonly until: number;
 }
 
+/** Entries from which those of bodies that have stopped are taken out before their time. */
+const FIRST_SWEEP = 64;
+
 export class Grace {
   readonly #clock: Clock;
   readonly #grace: number;
   readonly #over: (thread: Thread) => void;
-  readonly #told: Told[] = [];
+  #told: Told[] = [];
   readonly #alarm: Alarm;
+  #sweepAt = FIRST_SWEEP;
 
   /**
    * @param grace ms; with `Infinity` nothing is ever due
@@ -35,13 +39,14 @@ export class Grace {
   begin(thread: Thread, slot: number): void {
     if (this.#grace === Number.POSITIVE_INFINITY) return;
     const until = this.#clock.monotonic() + this.#grace;
+    if (this.#told.length >= this.#sweepAt) this.#sweep();
     this.#told.push({ thread, slot, order: thread.places.order(slot), until });
     this.#alarm.at(until);
   }
 
   cancel(): void {
     this.#alarm.cancel();
-    this.#told.length = 0;
+    this.#told = [];
   }
 
   #look(): void {
@@ -52,9 +57,17 @@ export class Grace {
         return;
       }
       this.#told.shift();
-      const { thread, slot, order } = first;
-      // The slot may have another job by now.
-      if (thread.places.order(slot) === order && thread.places.isStopping(slot)) this.#over(thread);
+      if (isStopping(first)) this.#over(first.thread);
     }
   }
+
+  #sweep(): void {
+    this.#told = this.#told.filter(isStopping);
+    this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#told.length);
+  }
+}
+
+/** The slot may have another job by now. */
+function isStopping({ thread, slot, order }: Told): boolean {
+  return thread.places.order(slot) === order && thread.places.isStopping(slot);
 }

@@ -79,7 +79,7 @@ export class Roster implements ThreadHost {
     this.#options = options;
     this.#clock = options.clock;
     this.#max = options.threads;
-    this.#retry = new Alarm(options.clock, () => this.grow(), { keepAlive: true });
+    this.#retry = new Alarm(options.clock, () => this.grow());
     this.#purge = new Alarm(options.clock, () => this.#purgeIdle());
   }
 
@@ -108,7 +108,7 @@ export class Roster implements ThreadHost {
       if (this.#failures + this.#idleDeaths > 0) {
         if (this.#starting.size > 0) return;
         if (this.#clock.monotonic() < this.#retryAt) {
-          this.#retry.at(this.#retryAt);
+          this.#retryLater();
           return;
         }
         this.#retryAt = Number.NEGATIVE_INFINITY;
@@ -297,6 +297,12 @@ export class Roster implements ThreadHost {
   #backOff(): void {
     const delay = Math.min(LONGEST_BACKOFF, BACKOFF * 2 ** (this.#failures + this.#idleDeaths - 1));
     this.#retryAt = this.#clock.monotonic() + delay;
+  }
+
+  /** The process waits for it only if somebody does. */
+  #retryLater(): void {
+    this.#retry.cancel();
+    this.#retry.at(this.#retryAt, this.#host.needed() > 0 || this.#warming.length > 0);
   }
 
   #drop(thread: Thread): void {

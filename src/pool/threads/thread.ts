@@ -13,6 +13,7 @@
  * Jobs given in one tick leave as one message. A thread object is never used again, so a late message of a dead thread
  * cannot be taken for one of its successor. It keeps the process alive while it starts, holds jobs, or ends.
  */
+import type { Readable, Writable } from 'node:stream';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { MillraceError, toError } from '../../errors.ts';
 import type { CrewJob } from './job.ts';
@@ -309,7 +310,7 @@ export class Thread {
       exitCode < 0
         ? 'it did not end when it was terminated'
         : this.state === 'ending'
-          ? 'it was terminated'
+          ? 'it was terminated, because another body in it did not stop when it was aborted'
           : `it ended by itself with exit code ${exitCode}`;
     return new MillraceError('THREAD_DIED', { exitCode, reason: cause?.message ?? itself }, cause && { cause });
   }
@@ -325,7 +326,16 @@ function spawn({ resourceLimits, workerData, env, argv, execArgv, stdout, stderr
     ...(argv && { argv: [...argv] }),
     ...(execArgv && { execArgv: [...execArgv] }),
   });
-  if (stdout) worker.stdout.pipe(stdout, { end: false });
-  if (stderr) worker.stderr.pipe(stderr, { end: false });
+  if (stdout) copy(worker.stdout, stdout);
+  if (stderr) copy(worker.stderr, stderr);
   return worker;
+}
+
+/** As `pipe` does, but without its five listeners per thread on a stream that all threads share. */
+function copy(from: Readable, to: Writable): void {
+  from.on('data', (chunk) => {
+    if (to.write(chunk)) return;
+    from.pause();
+    to.once('drain', () => from.resume());
+  });
 }

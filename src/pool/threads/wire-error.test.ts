@@ -38,6 +38,16 @@ describe('errors from thread to thread', () => {
     assert.equal((send(error) as Error).message, 'loop');
   });
 
+  it('are replaced when they cannot even be read', () => {
+    const error = new Error('x');
+    Object.defineProperty(error, 'message', {
+      get() {
+        throw new Error('no');
+      },
+    });
+    assert.match((send(error) as Error).message, /cannot be read/);
+  });
+
   it('are replaced by the reason of the abort when they stand for it', () => {
     const reason = new Error('reason');
     assert.equal(unpackError({ kind: 'reason' }, reason), reason);

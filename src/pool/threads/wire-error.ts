@@ -34,9 +34,18 @@ const natives: Record<string, ErrorConstructor> = {
   URIError,
 };
 
-export function packError(thrown: unknown, depth = 0): WireError {
+export function packError(thrown: unknown): WireError {
+  try {
+    return pack(thrown, 0);
+  } catch {
+    // Somebody's getter or proxy throws when it is read.
+    return pack(new Error('something was thrown that cannot be read'), 0);
+  }
+}
+
+function pack(thrown: unknown, depth: number): WireError {
   if (!(thrown instanceof Error)) {
-    return isCloneable(thrown) ? { kind: 'value', value: thrown } : packError(new Error(`thrown: ${show(thrown)}`));
+    return isCloneable(thrown) ? { kind: 'value', value: thrown } : pack(new Error(`thrown: ${show(thrown)}`), depth);
   }
   const own: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(thrown)) {
@@ -53,9 +62,8 @@ export function packError(thrown: unknown, depth = 0): WireError {
     name: String(thrown.name),
     message: String(thrown.message),
     stack: typeof thrown.stack === 'string' ? thrown.stack : undefined,
-    ...(more && thrown.cause !== undefined && { cause: packError(thrown.cause, depth + 1) }),
-    ...(more &&
-      thrown instanceof AggregateError && { errors: thrown.errors.map((error) => packError(error, depth + 1)) }),
+    ...(more && thrown.cause !== undefined && { cause: pack(thrown.cause, depth + 1) }),
+    ...(more && thrown instanceof AggregateError && { errors: thrown.errors.map((error) => pack(error, depth + 1)) }),
     own,
   };
 }
