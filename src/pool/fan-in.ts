@@ -230,15 +230,6 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
     this.#stop(error);
   }
 
-  /** The loop ends with the error, also when the source has no more jobs to cut off. */
-  #fail(error: unknown): void {
-    if (this.#intake === 'ended') {
-      this.#intake = 'cut';
-      this.#cut = error;
-    }
-    this.#stop(error);
-  }
-
   /** Cuts the intake and cancels what was taken. */
   #stop(reason: unknown): void {
     this.#end('cut', reason);
