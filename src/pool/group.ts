@@ -5,13 +5,14 @@
  *   for (const url of urls) group.submit(({ signal }) => fetch(url, { signal }));
  *   const responses = await group.all();
  *
- * Promises: with `failFast`, the first that fails cancels the rest, with its error as the reason, and later submissions
- * are cancelled at once. `ended` resolves when every body has really ended, also of those that did not listen. Costs: it
+ * Promises: with `failFast`, the first that does not fulfil cancels the rest, with its error as the reason, in the moment in
+ * which it settles: no further body of the group starts. Later submissions are refused with the same reason. `ended` resolves when every body has really ended, also of those that did not listen. Costs: it
  * keeps its submissions, and so their values, for as long as it is kept itself.
  */
+import type { AsyncResource } from 'node:async_hooks';
 import { assertOption } from '../errors.ts';
 import type { SubmitOptions } from './options.ts';
-import type { Outcome, Submission, Task } from './task.ts';
+import { type Outcome, type Submission, Task, type TaskSettings } from './task.ts';
 
 export interface GroupOptions {
   /** The first error cancels the rest. Default true; with false all are run. */
@@ -20,14 +21,35 @@ export interface GroupOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A task of a group, which hears of its end before anything else happens. */
+export class Member extends Task {
+  readonly #settled: (member: Task) => void;
+
+  constructor(
+    settings: TaskSettings,
+    payload: unknown,
+    context: AsyncResource | undefined,
+    settled: (member: Task) => void,
+  ) {
+    super(settings, payload, context);
+    this.#settled = settled;
+  }
+
+  protected override hasSettled(): void {
+    this.#settled(this);
+  }
+}
+
+type Submit<Job> = (job: Job, options: SubmitOptions, settled: (member: Task) => void) => Task;
+
 export class Group<Job, T> {
-  readonly #submit: (job: Job, options: SubmitOptions) => Task;
+  readonly #submit: Submit<Job>;
   readonly #failFast: boolean;
   readonly #cancel = new AbortController();
   readonly #signal: AbortSignal;
   readonly #tasks: Task[] = [];
 
-  constructor(submit: (job: Job, options: SubmitOptions) => Task, options: GroupOptions = {}) {
+  constructor(submit: Submit<Job>, options: GroupOptions = {}) {
     const { failFast = true, signal } = options;
     assertOption('failFast', failFast, typeof failFast === 'boolean', 'true or false');
     this.#submit = submit;
@@ -43,11 +65,14 @@ export class Group<Job, T> {
   /** As the pool's `submit`. */
   submit(job: Job, options: SubmitOptions = {}): Submission<T> {
     const signal = options.signal ? AbortSignal.any([options.signal, this.#signal]) : this.#signal;
-    const task = this.#submit(job, { ...options, signal });
+    const task = this.#submit(job, { ...options, signal }, this.#settled);
     this.#tasks.push(task);
-    if (this.#failFast) task.done.catch((error) => this.cancel(error));
     return task as Submission<unknown> as Submission<T>;
   }
+
+  readonly #settled = ({ status, value }: Task): void => {
+    if (this.#failFast && status !== 'fulfilled') this.cancel(value);
+  };
 
   /** Cancels what has not ended, and what is submitted from here on. The first reason counts. */
   cancel(reason: unknown): void {

@@ -17,7 +17,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { assertOption } from '../errors.ts';
 import { FanIn, type Result, type Source } from './fan-in.ts';
-import { Group, type GroupOptions } from './group.ts';
+import { Group, type GroupOptions, Member } from './group.ts';
 import {
   assertWorkers,
   type CloseOptions,
@@ -103,7 +103,7 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
 
   /** Submissions that are cancelled together. */
   group<T = ValueOf<W>>(options?: GroupOptions): Group<W extends WorkerFunction ? PayloadOf<W> : TaskBody<T>, T> {
-    return new Group((job, settings) => this.#submit(job, settings), options);
+    return new Group((job, settings, settled) => this.#submit(job, settings, settled), options);
   }
 
   /** Changes the number of workers. Integer from 1. Surplus ones leave when their body has ended. */
@@ -165,11 +165,12 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
     return this.#options.handler !== undefined || this.#options.module !== undefined;
   }
 
-  #submit(job: unknown, options: SubmitOptions | undefined): Task {
+  #submit(job: unknown, options: SubmitOptions | undefined, settled?: (task: Task) => void): Task {
     if (!this.#hasWorker) assertOption('body', job, typeof job === 'function', 'a function');
     const settings = options ? resolveSettings(options, this.#settings, this.#options) : this.#settings;
     // No context goes from thread to thread.
-    const task = new Task(settings, job, this.#options.module ? undefined : new AsyncResource('millrace.Task'));
+    const context = this.#options.module ? undefined : new AsyncResource('millrace.Task');
+    const task = settled ? new Member(settings, job, context, settled) : new Task(settings, job, context);
     this.#runner.take(task, options?.signal);
     return task;
   }

@@ -8,7 +8,7 @@
  * Promises: a task that was taken is over some time, and settles once before that; bodies that run and were not given up
  * never take more workers than there are. `close` leaves no timer. Costs: nothing is allocated here per task.
  */
-import { MillraceError } from '../errors.ts';
+import { MillraceError, toError } from '../errors.ts';
 import { Chain } from './chain.ts';
 import { Deadlines } from './deadlines.ts';
 import { Dispatcher, isThenable, LATER, type Worker } from './dispatcher.ts';
@@ -290,9 +290,17 @@ export class Runner implements TaskOwner {
     }
   }
 
+  /** What `classify` or a limit throws must cost neither the worker nor the outcome. */
   #learn(governor: Governor, task: Task): void {
+    try {
+      this.#adapt(governor.learn(task));
+    } catch (error) {
+      process.emitWarning(toError(error));
+    }
+  }
+
+  #adapt(cause: string): void {
     const { workers, name } = this.#options;
-    const cause = governor.learn(task);
     if (typeof workers === 'number' || workers.limit === this.#workers) return;
     if (poolEvents.limit.hasSubscribers)
       publish('limit', { pool: name, from: this.#workers, to: workers.limit, cause });
