@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, it, type TestContext } from 'node:test';
-import { collect, gate, turn, untilAborted } from '../../test/support/bodies.ts';
+import { gate, turn, untilAborted } from '../../test/support/bodies.ts';
 import {
   isError,
   limits,
@@ -134,8 +134,7 @@ describe('The fifteen asks', () => {
       await cleaningUp.body({ signal });
       throw signal.reason;
     });
-    const stranger = pool.submit(() => turn().then(() => 'of no group'));
-    const queued = group.submit(() => assert.fail('must not start'));
+    const queued = group.submit(() => assert.fail('must not start, though a worker gets free'));
     await turn();
     let ended = false;
     const over = group.ended.then(() => {
@@ -147,7 +146,6 @@ describe('The fifteen asks', () => {
     await assert.rejects(group.all(), error);
     await assert.rejects(queued.done, error);
     assert.deepEqual(reasons, [error]);
-    assert.equal(await stranger.done, 'of no group');
     assert.equal(ended, false, 'one cleans up');
     cleaningUp.resolve();
     await over;
@@ -238,21 +236,20 @@ describe('The fifteen asks', () => {
   });
 
   it('11: an abort that need not kill. A body that listens keeps its thread, one that does not loses it', async (t) => {
-    const pool = threadPool(t, 1);
     const reason = new Error('never mind');
-    const abort = async (polls: boolean) => {
+    const abort = async (polls: boolean, abortGrace: number) => {
+      const pool = threadPool(t, 1, { abortGrace });
       const over = new AbortController();
       const run = begun({ signal: over.signal });
       const { done } = pool.submit({ act: 'spin', polls }, run.options);
       await run.begun;
       over.abort(reason);
       await assert.rejects(done, reason);
+      assert.equal(await pool.submit(5).done, 5, 'the next is served');
+      return pool.stats().threads?.terminated;
     };
-    await abort(true);
-    assert.equal(pool.stats().threads?.terminated, 0);
-    await abort(false);
-    assert.equal(pool.stats().threads?.terminated, 1);
-    assert.equal(await pool.submit(5).done, 5, 'the next is served');
+    assert.equal(await abort(true, Number.POSITIVE_INFINITY), 0);
+    assert.equal(await abort(false, 0), 1);
   });
 
   it('12: cold start. Threads start all at once, for a burst or when told to warm up', async (t) => {
@@ -357,40 +354,6 @@ describe('The fifteen asks', () => {
 });
 
 describe('Rows of the tables that no other test shows', () => {
-  it('a function as the worker gets what is submitted, typed, and a context', async () => {
-    const pool = new Pool({
-      worker: (n: number, { signal }: TaskContext) => (signal.aborted ? '' : 'x'.repeat(n)),
-      workers: 2,
-    });
-    const text: string = await pool.submit(3).done;
-    assert.equal(text, 'xxx');
-    const { all } = await collect(pool.run([1, 2], { ordered: true }));
-    assert.deepEqual(
-      all.map((result) => result.status === 'fulfilled' && result.value),
-      ['x', 'xx'],
-    );
-  });
-
-  it('a timed-out body keeps its worker until it ends, or gives it back and counts as detached', async () => {
-    for (const onTimeout of ['hold', 'release'] as const) {
-      const clock = new VirtualClock();
-      const pool = new Pool({ workers: 1, timeout: 10, onTimeout, clock });
-      const deaf = gate({ deaf: true });
-      const slow = pool.submit(deaf.body);
-      const next = pool.submit(() => 'next');
-      await turn();
-      await clock.advance(10);
-      await assert.rejects(slow.done, code('TASK_TIMEOUT'));
-      const { running, waiting, detached, timedOut } = pool.stats();
-      const expected = onTimeout === 'hold' ? [1, 1, 0, 1] : [0, 0, 1, 1];
-      assert.deepEqual([running, waiting, detached, timedOut], expected, onTimeout);
-      deaf.resolve();
-      assert.equal(await next.done, 'next');
-      await slow.ended;
-      assert.equal(pool.stats().detached, 0);
-    }
-  });
-
   it('a rate spaces the starts of bodies, whatever else is free', async () => {
     const clock = new VirtualClock();
     const pool = new Pool({ workers: 10, rate: slidingWindow({ limit: 2, interval: 100, clock }), clock });
@@ -444,27 +407,6 @@ describe('Rows of the tables that no other test shows', () => {
     assert.deepEqual(seen, ['submitted 0', 'refused -', 'started 0', 'settled 0']);
   });
 
-  it('a group can collect everything instead: each submission has its outcome, in order', async () => {
-    const group = new Pool({ workers: 2 }).group<number>({ failFast: false });
-    group.submit(() => 1);
-    group.submit(() => Promise.reject(new Error('two')));
-    group.submit(() => 3);
-    assert.deepEqual(await group.outcomes(), [
-      { status: 'fulfilled', value: 1 },
-      { status: 'rejected', error: new Error('two') },
-      { status: 'fulfilled', value: 3 },
-    ]);
-  });
-
-  it('failFast stops the intake of a run at the first error', async () => {
-    const pool = new Pool({ workers: 1 });
-    const bad = new Error('bad');
-    const handler = (n: number) => (n === 2 ? Promise.reject(bad) : n);
-    const { all, error } = await collect(pool.run([0, 1, 2, 3, 4, 5, 6, 7], handler, { failFast: true }));
-    assert.equal(error, bad);
-    assert.ok(all.length < 6, `${all.length} were taken`);
-  });
-
   it('the newest is served first where the queue is told so', async () => {
     const pool = new Pool({ workers: 1, queue: { order: 'lifo' } });
     pool.pause();
@@ -473,49 +415,5 @@ describe('Rows of the tables that no other test shows', () => {
     pool.resume();
     await pool.drain();
     assert.deepEqual(began, [3, 2, 1]);
-  });
-
-  it('a thread takes buffers, sends progress, and gives buffers back without a copy', async (t) => {
-    const pool = threadPool(t, 1);
-    const said: unknown[] = [];
-    const { done } = pool.submit({ act: 'say', values: [1, 'two'] }, { onMessage: (value) => said.push(value) });
-    assert.equal(await done, 'said');
-    assert.deepEqual(said, [1, 'two']);
-
-    const bytes = new Uint8Array(8);
-    const echo = pool.submit({ act: 'echo', value: bytes }, { transfer: [bytes.buffer] });
-    assert.deepEqual(await echo.done, new Uint8Array(8));
-    assert.equal(bytes.byteLength, 0, 'it has moved');
-    const made = (await pool.submit({ act: 'bytes', size: 4 }).done) as { bytes: Uint8Array };
-    assert.deepEqual(made.bytes, new Uint8Array([7, 7, 7, 7]));
-  });
-
-  it('a closure is no payload for a thread, and the error says what to do', async (t) => {
-    const pool = threadPool(t, 1);
-    const outside = 1;
-    const closure = pool.submit({ act: 'echo', value: () => outside });
-    await assert.rejects(
-      closure.done,
-      (error) => isError(error, 'TASK_NOT_CLONEABLE') && /put code into the module/.test(error.message),
-    );
-    assert.equal(await pool.submit(2).done, 2);
-  });
-
-  it('the time of a task in a thread runs out: a body that does not listen is terminated, the next is served', async (t) => {
-    const pool = threadPool(t, 1);
-    const slow = pool.submit({ act: 'spin' }, { timeout: 30 });
-    await assert.rejects(slow.done, code('TASK_TIMEOUT'));
-    assert.equal(await pool.submit(1).done, 1);
-    await slow.ended;
-    assert.equal(pool.stats().threads?.terminated, 1);
-  });
-
-  it('a module that does not start ends every task with THREAD_START_FAILED instead of spinning', async (t) => {
-    const worker = new URL('./threads/fixtures/throws.ts', import.meta.url);
-    const pool = new Pool<Act>({ worker, workers: 1 });
-    t.after(() => pool.close({ deadline: 0 }));
-    const all = [1, 2].map((n) => pool.submit(n).done);
-    for (const done of all) await assert.rejects(done, code('THREAD_START_FAILED'));
-    await assert.rejects(pool.warm(), code('THREAD_START_FAILED'));
   });
 });
