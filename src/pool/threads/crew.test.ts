@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { VirtualClock } from '../../clock.ts';
 import { isError, MillraceError } from '../../errors.ts';
 import { fixture, Gate, TestCrew } from './fixtures/support.ts';
 
@@ -125,6 +126,17 @@ describe('Crew: jobs and their results', () => {
     assert.ok(isError(error, 'TASK_NOT_CLONEABLE') && error.fields.what === 'message');
   });
 
+  it('sends a result before a body that may be long, once there has been a long one', async (t) => {
+    const gate = new Gate();
+    const pool = new TestCrew(t, { window: 8 });
+    pool.give({ act: 'busy', ms: 3 });
+    const short = pool.give(1);
+    const long = pool.give({ act: 'gate', gate: gate.shared, block: true });
+    assert.equal(await short.done, 1);
+    gate.open();
+    await long.done;
+  });
+
   it('lets timers of the thread go on while it is kept busy', async (t) => {
     const pool = new TestCrew(t, { module: fixture('ticks.ts'), window: 64 });
     const jobs = Array.from({ length: 40 }, () => pool.give(2));
@@ -206,6 +218,18 @@ describe('Crew: who gets which job', () => {
     );
     assert.equal(pool.crew.startedAt(long) !== undefined, true);
     assert.ok(pool.crew.stats().moved > 0);
+    gate.open();
+    await long.done;
+  });
+
+  it('gives half of what lies before a busy thread to one that falls idle, without waiting for a stall', async (t) => {
+    const gate = new Gate();
+    const pool = new TestCrew(t, { threads: 2, window: 16, clock: new VirtualClock() });
+    await pool.crew.warm();
+    const long = pool.give({ act: 'gate', gate: gate.shared, block: true });
+    await long.begun;
+    const others = Array.from({ length: 30 }, () => pool.give({ act: 'busy', ms: 1 }));
+    await Promise.all(others.map((job) => job.done));
     gate.open();
     await long.done;
   });

@@ -81,19 +81,36 @@ describe('Crew: aborting', () => {
     assert.equal(await job.error<string>(), 'enough');
   });
 
-  it('keeps a thread ready from the first abort on, and never runs more bodies than it has threads', async (t) => {
-    const pool = new TestCrew(t, { threads: 1 });
-    for (let i = 0; i < 3; i++) {
-      const job = pool.give({ act: 'spin' });
-      await job.begun;
-      pool.abort(job, i);
-      const next = pool.give({ act: 'where' });
-      assert.equal(await job.error<number>(), i);
-      assert.equal(pool.crew.started <= 1, true);
-      await next.done;
-    }
-    await pool.crew.warm();
-    assert.equal(pool.crew.stats().threads, 1);
+  it('measures the grace for each body: a slot that has another job by now is left alone', async (t) => {
+    const clock = new VirtualClock();
+    const pool = new TestCrew(t, { clock, abortGrace: 50 });
+    const heeds = pool.give({ act: 'wait' });
+    await heeds.begun;
+    pool.abort(heeds, 'first');
+    await heeds.error();
+    const ignores = pool.give({ act: 'spin' });
+    await ignores.begun;
+    await clock.advance(40);
+    pool.abort(ignores, 'second');
+    await clock.advance(49);
+    assert.deepEqual([ignores.settled, pool.crew.stats().terminated], [0, 0]);
+    await clock.advance(1);
+    assert.equal(await ignores.error<string>(), 'second');
+  });
+
+  it('has a thread ready in place of the one to be ended, which takes no job before that has gone', async (t) => {
+    const clock = new VirtualClock();
+    const pool = new TestCrew(t, { clock, abortGrace: 50, window: 1 });
+    const job = pool.give({ act: 'spin' });
+    await job.begun;
+    pool.abort(job, 'enough');
+    while (pool.crew.stats().benched === 0) await new Promise((resolve) => setImmediate(resolve));
+    const next = pool.give({ act: 'where' });
+    const spawned = pool.crew.stats().spawned;
+    assert.deepEqual([pool.crew.started, pool.crew.startedAt(next), spawned], [1, undefined, 2]);
+    await clock.advance(50);
+    await next.done;
+    assert.equal(await job.error<string>(), 'enough');
   });
 
   it('does not wait for ever for a thread that does not end', async (t) => {
@@ -121,15 +138,11 @@ describe('Crew: aborting', () => {
 
 describe('Crew: threads that die', () => {
   it('fails what had begun, delivers what had ended, and runs the rest elsewhere, in order', async (t) => {
-    const gate = new Gate();
     const pool = new TestCrew(t, { window: 16 });
-    const first = pool.give({ act: 'gate', gate: gate.shared, block: true });
     const before = [1, 2, 3].map((n) => pool.give(n));
     const exits = pool.give({ act: 'exit', code: 7 });
     const after = [4, 5, 6].map((n) => pool.give(n));
-    await first.begun;
-    gate.open();
-    await Promise.all([first, ...before, ...after].map((job) => job.done));
+    await Promise.all([...before, ...after].map((job) => job.done));
     const error = await exits.error();
     assert.ok(isError(error, 'THREAD_DIED') && error.fields.exitCode === 7);
     assert.deepEqual([pool.crew.stats().died, pool.crew.stats().threads], [1, 1]);
