@@ -1,5 +1,6 @@
 /**
- * The manual of the pool is held to its word: its samples compile and run and print what it says, and the tests it cites exist.
+ * The manual of the pool is held to its word: its samples compile, run and print what it says, it leaves out no option, and
+ * the tests it cites exist.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -57,6 +58,20 @@ describe('The manual of the pool', () => {
       assert.equal(printed.trim().split('\n').join(', '), said);
     });
   }
+
+  it('names every option there is', () => {
+    const options = ['options.ts', 'group.ts', 'threads/options.ts'].flatMap((file) =>
+      Array.from(
+        readFileSync(join(root, 'src/pool', file), 'utf8').matchAll(/^export interface \w+Options\b.*?\n}/gms),
+        ([text]) => Array.from(text.matchAll(/^ {2}readonly (\w+)\??:/gm), ([, name]) => name as string),
+      ).flat(),
+    );
+    assert.ok(options.length > 30);
+    assert.deepEqual(
+      options.filter((name) => !new RegExp(`\\b${name}\\b`).test(manual)),
+      [],
+    );
+  });
 
   it('cites tests that exist', () => {
     const cited = Array.from(manual.matchAll(/`([\w./-]+)`: “([^”]+)”/g));

@@ -1,6 +1,6 @@
 /**
  * What the users of other pools ask for most, as tests: fifteen asks, one test each, through the public face only. The
- * table of docs/pool.md cites them; below them stand the rows of that table which no other test shows.
+ * table of docs/pool.md cites them.
  */
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
@@ -14,7 +14,6 @@ import {
   type PoolEvents,
   type PoolOptions,
   type SubmitOptions,
-  slidingWindow,
   type TaskContext,
   type ThreadOptions,
   VirtualClock,
@@ -350,70 +349,5 @@ describe('The fifteen asks', () => {
     pool.resume();
     await pool.drain();
     assert.deepEqual(began, ['high 1', 'high 2', 'low', 'high 3', 'high 4']);
-  });
-});
-
-describe('Rows of the tables that no other test shows', () => {
-  it('a rate spaces the starts of bodies, whatever else is free', async () => {
-    const clock = new VirtualClock();
-    const pool = new Pool({ workers: 10, rate: slidingWindow({ limit: 2, interval: 100, clock }), clock });
-    const began = Array.from({ length: 5 }, () => pool.submit(() => clock.monotonic()).done);
-    await turn();
-    const first = clock.monotonic();
-    await clock.advance(200);
-    assert.deepEqual(
-      (await Promise.all(began)).map((at) => at - first),
-      [0, 0, 100, 100, 200],
-    );
-    assert.equal(clock.pending, 0);
-  });
-
-  it('histograms hold what tasks waited and what they ran', async () => {
-    const clock = new VirtualClock();
-    const pool = new Pool({ workers: 1, histograms: true, clock });
-    const first = gate();
-    const second = gate();
-    for (const { body } of [first, second]) pool.submit(body);
-    await turn();
-    await clock.advance(20);
-    first.resolve();
-    await turn();
-    await clock.advance(30);
-    second.resolve();
-    await pool.drain();
-    const { wait, run } = pool.histograms ?? assert.fail('no histograms');
-    assert.deepEqual([wait.count, run.count], [2, 2]);
-    // In microseconds, to about a thousandth.
-    assert.deepEqual([Math.round(wait.max / 1e3), Math.round(run.max / 1e3), Math.round(run.min / 1e3)], [20, 30, 20]);
-    assert.equal(new Pool({ workers: 1 }).histograms, undefined);
-  });
-
-  it('events tell each moment of a task, and who was turned away', async () => {
-    const seen: string[] = [];
-    const names = ['submitted', 'started', 'settled', 'refused'] as const;
-    const listeners = names.map((name) => {
-      const listen = (message: unknown) => {
-        const { pool, id } = message as { pool: string; id?: number };
-        if (pool === 'told') seen.push(`${name} ${id ?? '-'}`);
-      };
-      subscribe(`millrace.pool.${name}`, listen);
-      return () => unsubscribe(`millrace.pool.${name}`, listen);
-    });
-    const pool = new Pool({ workers: 1, name: 'told', queue: { size: 0, whenFull: 'reject' } });
-    const first = pool.submit(() => 1);
-    pool.submit(() => 2);
-    await first.done;
-    for (const stop of listeners) stop();
-    assert.deepEqual(seen, ['submitted 0', 'refused -', 'started 0', 'settled 0']);
-  });
-
-  it('the newest is served first where the queue is told so', async () => {
-    const pool = new Pool({ workers: 1, queue: { order: 'lifo' } });
-    pool.pause();
-    const began: number[] = [];
-    for (const n of [1, 2, 3]) pool.submit(() => began.push(n));
-    pool.resume();
-    await pool.drain();
-    assert.deepEqual(began, [3, 2, 1]);
   });
 });
