@@ -37,7 +37,7 @@ describe('Workers that a limit finds', () => {
     const limit = new FakeLimit(2);
     const pool = new Pool({ workers: limit, clock });
     const gates = [gate(), gate(), gate()];
-    const ends = gates.map(({ body }) => pool.submit(body).done);
+    const ends = gates.map(({ body }, n) => pool.submit(body, n === 1 ? { bytes: 512 } : {}).done);
     await pass(clock, 30);
     gates[1]?.resolve();
     await pass(clock, 10);
@@ -46,9 +46,9 @@ describe('Workers that a limit finds', () => {
     gates[2]?.resolve();
     await Promise.allSettled(ends);
     assert.deepEqual(limit.samples, [
-      { outcome: 'ok', startedAt: 0, inFlight: 2, rtt: 30 },
-      { outcome: 'ignored', startedAt: 0, inFlight: 1, rtt: 40 },
-      { outcome: 'ok', startedAt: 30, inFlight: 2, rtt: 15 },
+      { outcome: 'ok', startedAt: 0, inFlight: 2, bytes: 512, rtt: 30 },
+      { outcome: 'ignored', startedAt: 0, inFlight: 1, bytes: 0, rtt: 40 },
+      { outcome: 'ok', startedAt: 30, inFlight: 2, bytes: 0, rtt: 15 },
     ]);
   });
 

@@ -19,7 +19,7 @@ function make(classify?: (outcome: Outcome<unknown>) => Verdict) {
   const learn = async (outcome: Outcome<unknown>, ms = 0, start: number | null = clock.monotonic()) => {
     const times = { submitted: 0, started: start ?? undefined, settled: 0, inFlight: 3 };
     await clock.advance(ms);
-    return governor.learn({ outcome, times } as Task);
+    return governor.learn({ outcome, times, settings: { bytes: 7 } } as Task);
   };
   return { clock, samples, pace, learn };
 }
@@ -46,11 +46,11 @@ describe('Governor', () => {
     );
   });
 
-  it('tells the limit when a body began, how long it took, and how many ran then', async () => {
+  it('tells the limit when a body began, how long it took, how many ran then, and how large it was', async () => {
     const { learn, samples, clock } = make();
     await clock.advance(100);
     await learn(ok, 25);
-    assert.deepEqual(samples, [{ outcome: 'ok', startedAt: 100, rtt: 25, inFlight: 3 }]);
+    assert.deepEqual(samples, [{ outcome: 'ok', startedAt: 100, rtt: 25, inFlight: 3, bytes: 7 }]);
   });
 
   it('stops starts for as long as a verdict says, and takes that for overload', async () => {

@@ -30,7 +30,7 @@ export class Governor {
   }
 
   /** Takes in how a body ended; returns what was made of it. */
-  learn({ outcome: ending, times }: Task): string {
+  learn({ outcome: ending, times, settings: { bytes } }: Task): string {
     if (!ending) return 'ignored';
     const verdict = this.#classify(ending);
     if (typeof verdict === 'object') this.#pace.pause(verdict.retryAfter);
@@ -38,7 +38,7 @@ export class Governor {
     if (times?.started !== undefined && this.#limit) {
       const { started: startedAt, inFlight } = times;
       const rtt = this.#isLate() ? {} : { rtt: this.#clock.monotonic() - startedAt };
-      this.#limit.sample({ outcome, startedAt, inFlight, ...rtt });
+      this.#limit.sample({ outcome, startedAt, inFlight, bytes, ...rtt });
     }
     return outcome;
   }

@@ -98,6 +98,11 @@ export interface SubmitOptions {
   readonly key?: string;
   /** Workers it takes while it runs. Integer from 1. More than there are: it runs alone. Default 1. */
   readonly weight?: number;
+  /**
+   * Bytes that the body sends or fetches. An adaptive limit compares large ones with large ones, so that they are not
+   * taken for a slow store. From 0. Default 0: all alike.
+   */
+  readonly bytes?: number;
   /** ms from the call until the body must have started, else TASK_TIMEOUT. Minimum 1. Default: no limit. */
   readonly queueTimeout?: number;
   /** ms from the start of the body until TASK_TIMEOUT; its signal aborts. Minimum 1. Default: no limit. */
@@ -213,6 +218,7 @@ export function resolveOptions(options: PoolOptions<WorkerFunction | undefined>)
     key: undefined,
     keyLimit: 1,
     weight: 1,
+    bytes: 0,
     queueTimeout: delay('queueTimeout', options.queueTimeout, NEVER),
     timeout: delay('timeout', options.timeout, NEVER),
     onTimeout,
@@ -245,7 +251,7 @@ export function resolveSettings(
   defaults: TaskSettings,
   { module, perKey, queue }: ResolvedOptions,
 ): TaskSettings {
-  const { priority = defaults.priority, key, weight = 1 } = options;
+  const { priority = defaults.priority, key, weight = 1, bytes = 0 } = options;
   assertOption(
     'priority',
     priority,
@@ -255,6 +261,7 @@ export function resolveSettings(
   assertOption('key', key, key === undefined || typeof key === 'string', 'a string');
   assertOption('key', key, key === undefined || queue.whenFull !== 'caller-runs', "left out with 'caller-runs'");
   assertOption('weight', weight, isCount(weight), 'an integer from 1');
+  assertOption('bytes', bytes, typeof bytes === 'number' && bytes >= 0, 'a number from 0');
   const { transfer, onMessage } = options;
   const isThread = module !== undefined;
   assertOption('weight', weight, weight === 1 || !isThread, '1 for threads: each runs one body');
@@ -268,6 +275,7 @@ export function resolveSettings(
     key,
     keyLimit,
     weight,
+    bytes,
     transfer,
     onMessage,
     queueTimeout: delay('queueTimeout', options.queueTimeout, defaults.queueTimeout),

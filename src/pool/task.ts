@@ -20,7 +20,7 @@ import { MillraceError } from '../errors.ts';
 import type { Link } from './chain.ts';
 import type { Deadline, Deadlines } from './deadlines.ts';
 import { onAbort } from './on-abort.ts';
-import type { ThreadJob } from './thread-job.ts';
+import type { CrewJob } from './threads/job.ts';
 
 export type Outcome<T> =
   | { readonly status: 'fulfilled'; readonly value: T }
@@ -57,6 +57,7 @@ export interface TaskSettings {
   /** Bodies of the key at once. */
   readonly keyLimit: number;
   readonly weight: number;
+  readonly bytes: number;
   /** ms; Infinity: none. */
   readonly queueTimeout: number;
   /** ms; Infinity: none. */
@@ -124,7 +125,7 @@ export class Task implements Submission<unknown>, TaskContext, Link<Task> {
   /** Taken only where somebody wants to know. */
   times: Times | undefined = undefined;
   /** What the crew knows it by while a thread has it. */
-  threadJob: ThreadJob | undefined = undefined;
+  threadJob: CrewJob | undefined = undefined;
   #context: AsyncResource | undefined;
   #done: Promise<unknown> | undefined = undefined;
   #resolve: ((value: unknown) => void) | undefined = undefined;
