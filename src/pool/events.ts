@@ -2,7 +2,7 @@
  * What pools tell the outside, on `node:diagnostics_channel`: for metrics, traces and logs that need no hook in the code.
  *
  *   import { subscribe } from 'node:diagnostics_channel';
- *   subscribe('millrace.pool.settled', ({ pool, id, outcome, waited, took }) => …);
+ *   subscribe('millrace.pool.settled', ({ pool, id, status, error }) => …);
  *
  * Costs: a look at a flag per event while nobody listens. A subscriber runs inside the pool, so it should be quick; what
  * it throws is reported by Node as an uncaught exception.
