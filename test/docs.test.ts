@@ -41,6 +41,7 @@ const tsconfig = {
   extends: join(root, 'tsconfig.json'),
   compilerOptions: { typeRoots: [join(root, 'node_modules/@types')], noUnusedLocals: false, noUnusedParameters: false },
   files: samples.map(({ name }) => name),
+  include: [],
 };
 
 describe('The manual of the pool', () => {
