@@ -19,7 +19,7 @@ async function start({ port, module, shared, size, concurrency, heap }: Init): P
     const body = toBody(await import(module));
     const heapUsed = heap ? await heapMeter() : undefined;
     const bodies = new Bodies({ port, slots: new Slots(size, shared), concurrency, body, heap: heapUsed });
-    process.on('exit', bodies.flush);
+    process.on('exit', () => bodies.flush());
     // A payload that cannot be read here would be a job that never ends; so this thread does.
     port.on('messageerror', (error) => {
       throw error;

@@ -7,7 +7,7 @@
  * `oldestStart`) is for rare moments.
  */
 import { type CrewJob, NO_SEAT } from './job.ts';
-import { FREE, PREFETCHED, REVOKED, type Slots, STARTED, STOPPING } from './slots.ts';
+import { ENDED, FREE, PREFETCHED, REVOKED, type Slots, STARTED, STOPPING } from './slots.ts';
 
 /** A job and its place in the order of all jobs. */
 export interface Placed {
@@ -108,6 +108,11 @@ export class Places {
   /** Tells the body to stop. False when it has not begun, has ended, or was told before. */
   stop(slot: number): boolean {
     return this.#slots.move(slot, STARTED, STOPPING);
+  }
+
+  /** Whether the body in the slot has ended, though its result has not come. */
+  hasEnded(slot: number): boolean {
+    return this.#slots.state(slot) === ENDED;
   }
 
   isStopping(slot: number): boolean {

@@ -298,7 +298,7 @@ export class Thread {
     const unstarted = this.places.takeBack();
     const started = this.places.takeAll().map(({ job, slot }) => ({
       job,
-      error: this.#reasons.has(slot) ? this.#takeReason(slot) : error,
+      error: this.#reasons.has(slot) ? this.#takeReason(slot) : this.places.hasEnded(slot) ? lost(error) : error,
     }));
     this.#exit.resolve();
     this.#host.gone(this, { unstarted, started, wanted: was === 'ending', error });
@@ -314,6 +314,11 @@ export class Thread {
           : `it ended by itself with exit code ${exitCode}`;
     return new MillraceError('THREAD_DIED', { exitCode, reason: cause?.message ?? itself }, cause && { cause });
   }
+}
+
+function lost({ fields, cause }: MillraceError<'THREAD_DIED'>): MillraceError<'THREAD_DIED'> {
+  const reason = `its body had ended, but its result was lost with the thread: ${fields.reason}`;
+  return new MillraceError('THREAD_DIED', { ...fields, reason }, { cause });
 }
 
 function spawn({ resourceLimits, workerData, env, argv, execArgv, stdout, stderr }: Settings): Worker {
