@@ -195,6 +195,7 @@ describe('timeout', () => {
     await pass(clock, 10);
     await assert.rejects(inCaller.done, timedOut('running', 10));
     await accepted;
+    assert.equal(pool.stats().detached, 1);
     deaf.resolve();
     await inCaller.ended;
     let drained = false;
