@@ -15,7 +15,7 @@ import { type MessagePort, receiveMessageOnPort, type Transferable, threadId } f
 import { MillraceError } from '../../errors.ts';
 import { type ThreadContext, type ThreadWorker, takeMoved } from './context.ts';
 import { FREE, type Slots, STOPPING } from './slots.ts';
-import { type Burst, type ToThread, whyNotCloneable } from './wire.ts';
+import { type Burst, flatCopy, type ToThread, whyNotCloneable } from './wire.ts';
 import { packError, unpackError } from './wire-error.ts';
 
 /** ms that bodies may follow one another before the event loop gets a turn. */
@@ -185,7 +185,11 @@ export class Bodies {
       value = context.isReason(value) ? { kind: 'reason' } : packError(value);
     } else if (typeof value === 'object' && value !== null) {
       // Two results that are one object must arrive as two, as if each had gone by itself.
-      if (this.#objects.has(value)) this.flush();
+      if (this.#objects.has(value)) {
+        const copy = flatCopy(value);
+        if (copy) value = copy;
+        else this.flush(now);
+      }
       this.#objects.add(value);
     }
     this.#results.push(threw ? ~slot : slot, value);

@@ -89,6 +89,9 @@ describe('Crew: jobs and their results', () => {
     const touched = { act: 'touch', count: 0 } as const;
     const jobs = Array.from({ length: 6 }, () => pool.give(touched));
     assert.deepEqual(await Promise.all(jobs.map((job) => job.done)), [1, 1, 1, 1, 1, 1]);
+    const nested = { ...touched, deep: { list: [] } };
+    const others = Array.from({ length: 6 }, () => pool.give(nested));
+    assert.deepEqual(await Promise.all(others.map((job) => job.done)), [1, 1, 1, 1, 1, 1]);
     const same = Array.from({ length: 6 }, () => pool.give({ act: 'same' }));
     assert.equal(new Set(await Promise.all(same.map((job) => job.done))).size, 6);
   });

@@ -39,7 +39,8 @@ export interface ThreadOptions {
   /**
    * ms between the abort of a running body and the end of its thread, if the body has not ended by then. Minimum 0,
    * `Infinity` leaves it to the body. Default 20: time for a body that looks at `context.aborted` or listens to
-   * `context.signal`, and little enough to have the place served again within 50 ms of the abort.
+   * `context.signal`, and little enough to have the place served again within 50 ms of the abort; the first time later, if
+   * a thread takes longer than that to start. Results of the last 0.1 ms before such a body are lost with the thread.
    */
   readonly abortGrace?: number;
   /** ms that ending a thread may take before it is given up, with a warning. Minimum 1. Default 1,000. */

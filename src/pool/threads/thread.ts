@@ -20,7 +20,7 @@ import type { CrewJob } from './job.ts';
 import type { Settings } from './options.ts';
 import { type Placed, Places } from './places.ts';
 import { Slots } from './slots.ts';
-import { type Burst, type FromThread, type Init, whyNotCloneable } from './wire.ts';
+import { type Burst, type FromThread, flatCopy, type Init, whyNotCloneable } from './wire.ts';
 import { packError, unpackError } from './wire-error.ts';
 
 /** Messages of a thread that are taken in one turn of the event loop. */
@@ -116,7 +116,8 @@ export class Thread {
   give(job: CrewJob, order: number): void {
     if (this.places.held === 0) this.#worker.ref();
     const slot = this.places.take(job, order);
-    const { payload, transfer } = job;
+    const { transfer } = job;
+    let { payload } = job;
     if (transfer !== undefined) {
       // By itself: whether its buffers can move must not depend on what travels with it.
       this.flush();
@@ -126,7 +127,11 @@ export class Thread {
     }
     if (typeof payload === 'object' && payload !== null) {
       // Two payloads that are one object must arrive as two, as if each had gone by itself.
-      if (this.#objects.has(payload)) this.flush();
+      if (this.#objects.has(payload)) {
+        const copy = flatCopy(payload);
+        if (copy) payload = copy;
+        else this.flush();
+      }
       this.#objects.add(payload);
     }
     this.#outbox.push(slot, payload);
