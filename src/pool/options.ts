@@ -66,7 +66,7 @@ export interface PoolOptions<W extends WorkerFunction | undefined = undefined> {
    * after the other, in order. Needs nothing for tasks without a key.
    */
   readonly perKey?: number | ((key: string) => number);
-  /** How often bodies may start: `tokenBucket` or `slidingWindow`. Default: no limit. */
+  /** How often bodies may start: `tokenBucket` or `slidingWindow`. Default: no limit. Not with `caller-runs`. */
   readonly rate?: RateLimit;
   /** ms; the default of `submit`'s option of that name. */
   readonly queueTimeout?: number;
@@ -94,7 +94,7 @@ export interface SubmitOptions {
   readonly signal?: AbortSignal;
   /** 0 is served first. Integer 0–9. Default 4. */
   readonly priority?: number;
-  /** Tasks of one key: `perKey` at once, in order of submission within a priority. Default: none. */
+  /** Tasks of one key: `perKey` at once, in order of submission within a priority. Default: none. Not with `caller-runs`. */
   readonly key?: string;
   /** Workers it takes while it runs. Integer from 1. More than there are: it runs alone. Default 1. */
   readonly weight?: number;

@@ -39,7 +39,10 @@ export type TaskBody<T> = (context: TaskContext) => T | Promise<T>;
 
 /** The moments of a submission. */
 export interface Submission<T> {
-  /** It has a place. Rejects with POOL_FULL, TASK_DROPPED, STOPPED, or the signal's reason, and `done` with the same. */
+  /**
+   * It has a place; with `caller-runs` and no place, its body has ended. Rejects with POOL_FULL, TASK_DROPPED, STOPPED,
+   * TASK_TIMEOUT (its queueTimeout), or the signal's reason, and `done` with the same.
+   */
   readonly accepted: Promise<void>;
   /** Its outcome. Rejects with what the body threw, or with the reason why it was cancelled. */
   readonly done: Promise<T>;
