@@ -308,6 +308,18 @@ describe('Crew: how many threads', () => {
     assert.ok(pool.crew.stats().recycled >= 7);
   });
 
+  it('starts the replacement early, and gives it no job before the body that it waits for has ended', async (t) => {
+    const gate = new Gate();
+    const pool = new TestCrew(t, { maxTasks: 1, window: 1 });
+    const first = pool.give({ act: 'gate', gate: gate.shared });
+    await first.begun;
+    const next = pool.give({ act: 'where' });
+    while (pool.crew.stats().benched === 0) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([pool.crew.started, pool.crew.stats().waiting], [1, 1]);
+    gate.open();
+    await Promise.all([first.done, next.done]);
+  });
+
   it('replaces a thread whose heap has grown above `maxHeap`', async (t) => {
     const pool = new TestCrew(t, { maxHeap: 1 });
     const ids = new Set<unknown>();
