@@ -227,6 +227,23 @@ describe("whenFull: 'caller-runs'", () => {
     );
   });
 
+  it('piles nothing up on the stack when such a body submits the next one, and that the next', async () => {
+    const { pool, busy } = await full('caller-runs', 0);
+    let deep = 0;
+    let deepest = 0;
+    let ran = 0;
+    const body = () => {
+      deepest = Math.max(deepest, ++deep);
+      if (++ran < 5_000) pool.submit(body);
+      deep--;
+    };
+    pool.submit(body);
+    busy.resolve();
+    await pool.drain();
+    assert.equal(ran, 5_000);
+    assert.ok(deepest <= 2, `${deepest} bodies in each other`);
+  });
+
   it('starts nothing while the pool is paused: the call waits for a place', async () => {
     const pool = new Pool({ workers: 1, queue: { size: 1, whenFull: 'caller-runs' } });
     pool.pause();

@@ -25,7 +25,8 @@ export type ValueOf<W> = W extends (...args: never[]) => infer Value ? Awaited<V
  * - `drop-newest`: the new one ends with TASK_DROPPED. Both are for work that the next one makes worthless.
  * - `caller-runs`: the body runs in the call itself, beyond `workers`, and `accepted` resolves when it has ended. A
  *   synchronous body holds the caller back by that; an asynchronous one only a caller that awaits `accepted`. Keys and a
- *   `rate` could not be kept by that, so it refuses them; while the pool is paused, the call waits.
+ *   `rate` could not be kept by that, so it refuses them. While the pool is paused the call waits, and so does one out of
+ *   a body that runs like this, or bodies would pile up on the stack.
  */
 export type WhenFull = 'wait' | 'reject' | 'drop-oldest' | 'drop-newest' | 'caller-runs';
 

@@ -43,6 +43,8 @@ export class Runner implements TaskOwner {
   readonly #inCallers = new Set<Task>();
   #workers: number;
   #paused = false;
+  /** A body runs in the call that brought it, and has not returned. */
+  #inCall = false;
   /** The place that gets free belongs to the task for which another one is dropped. */
   #dropping = false;
   /** Tasks that are neither over nor given up. */
@@ -100,8 +102,8 @@ export class Runner implements TaskOwner {
   /** Gives a task a place, or lets it wait for one, or settles it with the reason why not. */
   take(task: Task, signal: AbortSignal | undefined, policy: WhenFull = this.#options.queue.whenFull): void {
     this.#unblock(); // a place that is free now belongs to those who have waited for it
-    // Nothing starts while it is paused, in a call neither.
-    const whenFull = policy === 'caller-runs' && this.#paused ? 'wait' : policy;
+    // Nothing starts while it is paused, in a call neither; and bodies that run in calls of bodies would fill the stack.
+    const whenFull = policy === 'caller-runs' && (this.#paused || this.#inCall) ? 'wait' : policy;
     const full = this.#dispatcher.room === 0;
     const refusal = this.#refusal(task, signal, full ? whenFull : undefined);
     if (refusal) {
@@ -278,7 +280,9 @@ export class Runner implements TaskOwner {
       this.#conclude(task, status, value);
     };
     try {
+      this.#inCall = true;
       const value = this.#run(task);
+      this.#inCall = false;
       if (isThenable(value)) {
         Promise.resolve(value).then(
           (settled) => end('fulfilled', settled),
@@ -286,6 +290,7 @@ export class Runner implements TaskOwner {
         );
       } else end('fulfilled', value);
     } catch (error) {
+      this.#inCall = false;
       end('rejected', error);
     }
   }
