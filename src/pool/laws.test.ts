@@ -235,8 +235,12 @@ class Play {
     const taken = counted.reduce((sum, [other]) => sum + other.settings.weight, weight);
     this.#law(taken <= workers || counted.length === 0, `${taken} workers taken of ${workers}`);
 
+    const { ageing } = this.setup;
     for (const other of this.tasks) {
       if (other.phase !== 'waiting' && other.phase !== 'parked') continue;
+      const isReady = other.settings.key === undefined;
+      this.#law(!isReady || this.#rank(other) >= this.#rank(task), 'nothing overtakes but by priority and ageing');
+      this.#law(!isReady || Number.isFinite(ageing) || other.settings.priority >= priority, 'strict priorities');
       if (other.settings.priority !== priority || other.settings.key !== key) continue;
       this.#law(this.setup.order === 'fifo' ? other.order > task.order : other.order < task.order, 'in order');
     }
@@ -244,6 +248,10 @@ class Play {
 
   #law(holds: boolean, law: string): void {
     if (!holds) this.broken.push(law);
+  }
+
+  #rank({ order, settings: { priority } }: Task): number {
+    return (this.setup.order === 'fifo' ? order : -order) + (priority > 0 ? priority * this.setup.ageing : 0);
   }
 
   #isGivenUp(task: Task): boolean {
