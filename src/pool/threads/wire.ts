@@ -34,7 +34,7 @@ export type FromThread =
 
 /** What `postMessage` says about a value that it cannot clone, with what to do about it. */
 export function whyNotCloneable(value: unknown, error: unknown): string {
-  const said = error instanceof Error ? error.message : String(error);
+  const said = (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
   if (typeof value === 'function')
     return 'it is a function; put the code into the module and send the data it works on';
   return /=>|function|class/.test(said) ? `${said}; put code into the module and send the data it works on` : said;
