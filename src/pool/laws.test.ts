@@ -176,7 +176,7 @@ class Play {
     });
   }
 
-  /** Ends those that do not listen, so that the test can. */
+  /** Ends those that wait for that, so that the test can. */
   release(): void {
     this.#deaf.resolve();
   }
@@ -218,7 +218,7 @@ class Play {
     if (kind.endsWith('error')) throw new Error(`error ${n}`);
     if (kind === 'sleep') await sleep(this.clock, 12, context.signal);
     if (kind === 'deaf') await this.#deaf.promise;
-    if (kind === 'until aborted') await untilAborted(context);
+    if (kind === 'until aborted') await Promise.race([untilAborted(context), this.#deaf.promise]);
     return n;
   }
 
@@ -274,31 +274,58 @@ describe('The laws of the pool', () => {
       await clock.advance(50);
       await clock.advance(1_000);
       const report = await closing;
-      await Promise.all(play.promises);
-      await Promise.all(play.runs);
-
-      const { submitted, fulfilled, rejected, cancelled, refused, waiting, blocked } = pool.stats();
-      assert.equal(fulfilled + rejected + cancelled, submitted, 'everything that was taken has one outcome');
-      assert.equal(submitted + refused, play.tasks.length + play.results, 'and everything is counted once');
-      assert.equal(report.finished + report.aborted + report.abandoned, open, 'and reported once');
-      assert.deepEqual([waiting, blocked], [0, 0]);
-      assert.equal(clock.pending, 0, 'no timer is left');
-      for (const { signal } of [play.shared, ...play.own]) assert.equal(getEventListeners(signal, 'abort').length, 0);
-      for (const task of play.tasks) assert.ok(task.status, 'has settled');
-
-      play.release();
-      await Promise.all(play.ends);
-      await pool.drain();
-      await turn();
-      assert.deepEqual(play.broken, []);
-      assert.equal(play.running.size, 0);
-      assert.deepEqual([pool.stats().running, pool.stats().detached], [0, 0]);
-      assert.deepEqual(pool.stats().submitted, submitted);
-      assert.ok(
-        play.settled.every((counts) => counts.every((times) => times === 1)),
-        'accepted, done and ended',
-      );
+      assert.equal(report.finished + report.aborted + report.abandoned, open, 'what was open is reported once');
+      await checkAtTheEnd(play);
     });
     await fc.assert(property, { numRuns: 300 });
   });
+
+  it('let everything come to its end by itself, once bodies end', async () => {
+    const property = fc.asyncProperty(setups, calls, async (setup, list) => {
+      const play = new Play(setup);
+      const { pool, clock } = play;
+      for (const call of list) await play.call(call);
+
+      // Nothing but bodies that end, so that no call wakes what was forgotten.
+      if (pool.stats().paused) pool.resume();
+      play.release();
+      let isDrained = false;
+      void pool.drain().then(() => {
+        isDrained = true;
+      });
+      for (let n = 0; n < 200 && !isDrained; n++) await clock.advance(20);
+      assert.ok(isDrained, `waits for ever: ${JSON.stringify(pool.stats())}`);
+      await Promise.all(play.runs);
+      assert.deepEqual(await pool.close(), { finished: 0, aborted: 0, abandoned: 0 });
+      await checkAtTheEnd(play);
+    });
+    await fc.assert(property, { numRuns: 200 });
+  });
 });
+
+/** The laws that hold when the pool has closed. */
+async function checkAtTheEnd(play: Play): Promise<void> {
+  const { pool, clock } = play;
+  await Promise.all(play.promises);
+  await Promise.all(play.runs);
+  const { submitted, fulfilled, rejected, cancelled, refused, waiting, blocked } = pool.stats();
+  assert.equal(fulfilled + rejected + cancelled, submitted, 'everything that was taken has one outcome');
+  assert.equal(submitted + refused, play.tasks.length + play.results, 'and everything is counted once');
+  assert.deepEqual([waiting, blocked], [0, 0]);
+  assert.equal(clock.pending, 0, 'no timer is left');
+  for (const { signal } of [play.shared, ...play.own]) assert.equal(getEventListeners(signal, 'abort').length, 0);
+  for (const task of play.tasks) assert.ok(task.status, 'has settled');
+
+  play.release();
+  await Promise.all(play.ends);
+  await pool.drain();
+  await turn();
+  assert.deepEqual(play.broken, []);
+  assert.equal(play.running.size, 0, 'no body runs');
+  assert.deepEqual([pool.stats().running, pool.stats().detached], [0, 0]);
+  assert.equal(pool.stats().submitted, submitted);
+  assert.ok(
+    play.settled.every((counts) => counts.every((times) => times === 1)),
+    'accepted, done and ended, once each',
+  );
+}
