@@ -130,6 +130,15 @@ export function assertOption(option: string, got: unknown, ok: boolean, expected
   if (!ok) throw new MillraceError('OPTION_INVALID', { option, expected, got });
 }
 
+/** Throws OPTION_INVALID unless it is an object, OPTION_UNKNOWN for a name that is not in `known`. */
+export function assertKnown(options: unknown, known: Readonly<Record<string, true>>, path = ''): void {
+  assertOption(path || 'options', options, typeof options === 'object' && options !== null, 'an object');
+  for (const name of Object.keys(options as object)) {
+    const option = path ? `${path}.${name}` : name;
+    if (!Object.hasOwn(known, name)) throw new MillraceError('OPTION_UNKNOWN', { option });
+  }
+}
+
 /** Whatever was thrown, as an Error. */
 export function toError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(typeof thrown === 'string' ? thrown : show(thrown));

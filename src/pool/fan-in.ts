@@ -19,7 +19,7 @@ import type { Clock } from '../clock.ts';
 import { MillraceError } from '../errors.ts';
 import { isThenable } from './dispatcher.ts';
 import { onAbort } from './on-abort.ts';
-import type { RunOptions } from './options.ts';
+import type { RunOptions, SubmitOptions } from './options.ts';
 import { Ring } from './ring.ts';
 import { type Outcome, Task, type TaskSettings, type Times } from './task.ts';
 
@@ -38,12 +38,15 @@ export type Source<Job> = Iterable<Job> | AsyncIterable<Job>;
 
 /** The pool, as a fan-in sees it. */
 export interface FanInPool {
+  /** Of jobs that ask for nothing. */
   readonly settings: TaskSettings;
+  /** Of one that asks for something. Throws OPTION_INVALID. */
+  resolve(asked: SubmitOptions): TaskSettings;
   readonly clock: Clock;
   /** In which handlers run. Undefined where they run in threads. */
   readonly context: AsyncResource | undefined;
   /** Gives it a place, or makes it wait for one, or refuses it. */
-  take(task: Task): void;
+  take(task: Task, signal: AbortSignal | undefined): void;
   /** Jobs that may be held at once. Asked before each pull. */
   window(): number;
 }
@@ -53,12 +56,13 @@ interface Reader<Job, T> {
   reject(error: unknown): void;
 }
 
+const NOTHING = {};
 const DONE = { done: true, value: undefined } as const;
 
 export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undefined> {
   readonly #pool: FanInPool;
   readonly #source: Source<Job>;
-  readonly #options: RunOptions;
+  readonly #options: RunOptions<Job>;
   /** Results that wait for the reader. */
   readonly #line: Line<Result<Job, T>>;
   /** Calls of `next` that wait for a result. */
@@ -81,7 +85,7 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
   #taken = 0;
   #stopListening: (() => void) | undefined;
 
-  constructor(source: Source<Job>, options: RunOptions, pool: FanInPool) {
+  constructor(source: Source<Job>, options: RunOptions<Job>, pool: FanInPool) {
     this.#source = source;
     this.#options = options;
     this.#pool = pool;
@@ -169,14 +173,17 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
       this.#end('ended');
       return;
     }
-    const item = new Item(this.#pool, job, this.#taken++, this.#settled);
-    item.stamp(this.#pool.clock.monotonic());
+    const { context, settings, clock } = this.#pool;
+    const { asked, error } = this.#ask(job);
+    const item = new Item(asked?.settings ?? settings, context, job, this.#taken++, this.#settled);
+    item.stamp(clock.monotonic());
     item.slot = this.#inPool.push(item) - 1;
-    this.#pool.take(item);
+    if (error) item.refuse(error.thrown);
+    else this.#pool.take(item, asked?.signal);
     // Pulled while the intake was cut: it is ours, and this is its result.
     if (this.#intake === 'cut') item.cancel(this.#cut);
-    // The pool closes: it will not take the next one either.
-    else if (item.phase === 'refused') this.#end('cut', item.value);
+    // The pool closes, or nobody knows what its jobs ask for: it will not take the next one either.
+    else if (item.phase === 'refused' && !asked?.signal?.aborted) this.#end('cut', item.value);
     if (item.phase !== 'blocked') return;
     this.#blocked = true;
     const goOn = () => {
@@ -184,6 +191,20 @@ export class FanIn<Job, T> implements AsyncGenerator<Result<Job, T>, void, undef
       this.#feed();
     };
     item.accepted.then(goOn, goOn);
+  }
+
+  #ask(job: Job): {
+    readonly asked?: { readonly settings: TaskSettings; readonly signal: AbortSignal | undefined };
+    readonly error?: { readonly thrown: unknown };
+  } {
+    const { each } = this.#options;
+    if (!each) return NOTHING;
+    try {
+      const options = each(job);
+      return { asked: { settings: this.#pool.resolve(options), signal: options.signal } };
+    } catch (thrown) {
+      return { error: { thrown } };
+    }
   }
 
   readonly #answeredLater = (answer: IteratorResult<Job>): void => {
@@ -288,7 +309,13 @@ class Item<Job> extends Task {
   slot = 0;
   readonly #settled: (item: Item<Job>) => void;
 
-  constructor({ settings, context }: FanInPool, job: Job, index: number, settled: (item: Item<Job>) => void) {
+  constructor(
+    settings: TaskSettings,
+    context: AsyncResource | undefined,
+    job: Job,
+    index: number,
+    settled: (item: Item<Job>) => void,
+  ) {
     super(settings, job, context);
     this.job = job;
     this.index = index;

@@ -4,8 +4,9 @@ import { VirtualClock } from '../clock.ts';
 import { MillraceError } from '../errors.ts';
 import { Governor } from './governor.ts';
 import type { Limit, Sample } from './limits/limit.ts';
-import { type PoolOptions, resolveOptions, type Verdict } from './options.ts';
+import type { PoolOptions, Verdict } from './options.ts';
 import { Pace } from './pace.ts';
+import { resolveOptions } from './settings.ts';
 import type { Outcome, Task } from './task.ts';
 
 function make(classify?: (outcome: Outcome<unknown>) => Verdict) {

@@ -10,8 +10,9 @@
 import type { Clock } from '../clock.ts';
 import { lateLoop } from './limits/lag.ts';
 import type { Limit } from './limits/limit.ts';
-import type { ResolvedOptions, Verdict } from './options.ts';
+import type { Verdict } from './options.ts';
 import type { Pace } from './pace.ts';
+import type { ResolvedOptions } from './settings.ts';
 import type { Outcome, Task } from './task.ts';
 
 export class Governor {

@@ -10,16 +10,8 @@
  * keeps its submissions, and so their values, for as long as it is kept itself.
  */
 import type { AsyncResource } from 'node:async_hooks';
-import { assertOption } from '../errors.ts';
-import type { SubmitOptions } from './options.ts';
+import type { GroupOptions, SubmitOptions } from './options.ts';
 import { type Outcome, type Submission, Task, type TaskSettings } from './task.ts';
-
-export interface GroupOptions {
-  /** The first error cancels the rest. Default true; with false all are run. */
-  readonly failFast?: boolean;
-  /** Cancels the group. */
-  readonly signal?: AbortSignal;
-}
 
 /** A task of a group, which hears of its end before anything else happens. */
 export class Member extends Task {
@@ -51,7 +43,6 @@ export class Group<Job, T> {
 
   constructor(submit: Submit<Job>, options: GroupOptions = {}) {
     const { failFast = true, signal } = options;
-    assertOption('failFast', failFast, typeof failFast === 'boolean', 'true or false');
     this.#submit = submit;
     this.#failFast = failFast;
     this.#signal = signal ? AbortSignal.any([signal, this.#cancel.signal]) : this.#cancel.signal;

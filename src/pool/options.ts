@@ -2,12 +2,10 @@
  * What a pool can be told, and what it tells.
  */
 import type { Transferable } from 'node:worker_threads';
-import { type Clock, systemClock } from '../clock.ts';
-import { assertOption, isError } from '../errors.ts';
-import { PRIORITIES } from './lanes.ts';
+import type { Clock } from '../clock.ts';
 import type { Limit } from './limits/limit.ts';
 import type { RateLimit } from './limits/rate.ts';
-import type { Handler, Outcome, TaskSettings } from './task.ts';
+import type { Outcome } from './task.ts';
 import type { ThreadOptions } from './threads/options.ts';
 import type { CrewStats } from './threads/stats.ts';
 
@@ -101,7 +99,7 @@ export interface SubmitOptions {
   readonly weight?: number;
   /**
    * Bytes that the body sends or fetches. An adaptive limit compares large ones with large ones, so that they are not
-   * taken for a slow store. From 0. Default 0: all alike.
+   * taken for a slow store. Of no effect with a fixed number of workers. From 0. Default 0: all alike.
    */
   readonly bytes?: number;
   /** ms from the call until the body must have started, else TASK_TIMEOUT. Minimum 1. Default: no limit. */
@@ -114,13 +112,22 @@ export interface SubmitOptions {
   readonly onMessage?: (value: unknown) => void;
 }
 
-export interface RunOptions {
+export interface RunOptions<Job = never> {
   /** Stops the intake, aborts what runs, closes the source. Jobs already taken still give their results. */
   readonly signal?: AbortSignal;
   /** Results in the order of the source instead of the order in which they ended. Default false. */
   readonly ordered?: boolean;
   /** The first job that fails stops the intake and aborts the rest; the loop throws its error at the end. Default false. */
   readonly failFast?: boolean;
+  /** What the job asks for, as for `submit`: a key, a weight, a timeout … What it throws cuts the intake. Default: nothing. */
+  readonly each?: (job: Job) => SubmitOptions;
+}
+
+export interface GroupOptions {
+  /** The first error cancels the rest. Default true; with false all are run. */
+  readonly failFast?: boolean;
+  /** Cancels the group. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CloseOptions {
@@ -165,157 +172,4 @@ export interface PoolStats {
   readonly detached: number;
   /** Where the worker is a module. */
   readonly threads: CrewStats | undefined;
-}
-
-export type ResolvedOptions = Required<
-  Omit<PoolOptions, 'rate' | 'queueTimeout' | 'timeout' | 'perKey' | 'queue' | 'worker'>
-> & {
-  readonly queue: Required<QueueOptions>;
-  readonly perKey: (key: string) => number;
-  readonly rate: RateLimit | undefined;
-  /** Outcomes are classified. */
-  readonly learns: boolean;
-  /** The worker, if it is a function. */
-  readonly handler: Handler | undefined;
-  /** The worker, if it is a module that runs in threads. */
-  readonly module: URL | undefined;
-  /** Every task's times are taken. */
-  readonly timed: boolean;
-  readonly defaults: Omit<TaskSettings, 'owner' | 'handler'>;
-};
-
-const POLICIES: readonly string[] = ['wait', 'reject', 'drop-oldest', 'drop-newest', 'caller-runs'];
-const NEVER = Number.POSITIVE_INFINITY;
-
-export function resolveOptions(options: PoolOptions<WorkerFunction | undefined>): ResolvedOptions {
-  const { workers, rate, name = 'pool', histograms = false, clock = systemClock } = options;
-  const { classify = byTimeout, stuckAfter = NEVER, perKey = 1, onTimeout = 'hold' } = options;
-  const { size = 1_000, whenFull = 'wait', ageing = 1_000, order = 'fifo' } = options.queue ?? {};
-  if (typeof workers === 'number') assertWorkers(workers);
-  else assertOption('workers', workers, typeof workers?.sample === 'function', 'an integer from 1, or a limit');
-  assertOption('queue.size', size, Number.isSafeInteger(size) && size >= 0, 'an integer from 0');
-  assertOption('queue.whenFull', whenFull, POLICIES.includes(whenFull), `one of ${POLICIES.join(', ')}`);
-  assertOption('queue.ageing', ageing, ageing === NEVER || isCount(ageing), 'an integer from 1, or Infinity');
-  assertOption('queue.order', order, order === 'fifo' || order === 'lifo', "'fifo' or 'lifo'");
-  assertOption('perKey', perKey, typeof perKey === 'function' || isCount(perKey), 'an integer from 1, or a function');
-  assertOption('rate', rate, rate === undefined || typeof rate?.take === 'function', 'a rate limit');
-  assertOption('rate', rate, rate === undefined || whenFull !== 'caller-runs', "left out with 'caller-runs'");
-  assertOption('onTimeout', onTimeout, onTimeout === 'hold' || onTimeout === 'release', "'hold' or 'release'");
-  assertOption('classify', classify, typeof classify === 'function', 'a function');
-  assertOption('stuckAfter', stuckAfter, isDelay(stuckAfter), 'ms from 1');
-  assertOption('name', name, typeof name === 'string', 'a string');
-  const { worker, threads } = options;
-  const module = worker instanceof URL ? worker : undefined;
-  assertOption(
-    'worker',
-    worker,
-    worker === undefined || module !== undefined || typeof worker === 'function',
-    'a function or a URL',
-  );
-  if (module) checkForThreads(options);
-  else assertOption('threads', threads, threads === undefined, 'given only with a module as `worker`');
-  const defaults: ResolvedOptions['defaults'] = {
-    priority: 4,
-    key: undefined,
-    keyLimit: 1,
-    weight: 1,
-    bytes: 0,
-    queueTimeout: delay('queueTimeout', options.queueTimeout, NEVER),
-    timeout: delay('timeout', options.timeout, NEVER),
-    onTimeout,
-    transfer: undefined,
-    onMessage: undefined,
-  };
-  return {
-    workers,
-    queue: { size, whenFull, ageing, order },
-    perKey: typeof perKey === 'function' ? perKey : () => perKey,
-    rate,
-    handler: typeof worker === 'function' ? (worker as Handler) : undefined,
-    module,
-    threads: threads ?? {},
-    learns: typeof workers !== 'number' || options.classify !== undefined,
-    timed: typeof workers !== 'number' || histograms,
-    onTimeout,
-    classify,
-    stuckAfter,
-    histograms,
-    name,
-    clock,
-    defaults,
-  };
-}
-
-/** What a submission asks for, over what the pool asks for. */
-export function resolveSettings(
-  options: SubmitOptions,
-  defaults: TaskSettings,
-  { module, perKey, queue }: ResolvedOptions,
-): TaskSettings {
-  const { priority = defaults.priority, key, weight = 1, bytes = 0 } = options;
-  assertOption(
-    'priority',
-    priority,
-    Number.isInteger(priority) && priority >= 0 && priority < PRIORITIES,
-    `an integer from 0 to ${PRIORITIES - 1}`,
-  );
-  assertOption('key', key, key === undefined || typeof key === 'string', 'a string');
-  assertOption('key', key, key === undefined || queue.whenFull !== 'caller-runs', "left out with 'caller-runs'");
-  assertOption('weight', weight, isCount(weight), 'an integer from 1');
-  assertOption('bytes', bytes, typeof bytes === 'number' && bytes >= 0, 'a number from 0');
-  const { transfer, onMessage } = options;
-  const isThread = module !== undefined;
-  assertOption('weight', weight, weight === 1 || !isThread, '1 for threads: each runs one body');
-  assertOption('transfer', transfer, transfer === undefined || isThread, 'given only for threads');
-  assertOption('onMessage', onMessage, onMessage === undefined || isThread, 'given only for threads');
-  const keyLimit = key === undefined ? 1 : perKey(key);
-  assertOption(`perKey(${key})`, keyLimit, isCount(keyLimit), 'an integer from 1');
-  return {
-    ...defaults,
-    priority,
-    key,
-    keyLimit,
-    weight,
-    bytes,
-    transfer,
-    onMessage,
-    queueTimeout: delay('queueTimeout', options.queueTimeout, defaults.queueTimeout),
-    timeout: delay('timeout', options.timeout, defaults.timeout),
-  };
-}
-
-/** What does not go together with threads. */
-function checkForThreads({ workers, onTimeout, queue }: PoolOptions<WorkerFunction | undefined>): void {
-  assertOption('workers', workers, typeof workers === 'number', 'an integer from 1 for threads');
-  assertOption('onTimeout', onTimeout, onTimeout !== 'release', "'hold' for threads: they are terminated");
-  const whenFull = queue?.whenFull;
-  assertOption(
-    'queue.whenFull',
-    whenFull,
-    whenFull !== 'caller-runs',
-    'another one for threads: the caller has no module',
-  );
-}
-
-export function assertWorkers(workers: number): void {
-  assertOption('workers', workers, isCount(workers), 'an integer from 1');
-}
-
-function byTimeout(outcome: Outcome<unknown>): Verdict {
-  if (outcome.status === 'fulfilled') return 'ok';
-  return outcome.status === 'rejected' && isError(outcome.error, 'TASK_TIMEOUT') ? 'overload' : 'ignored';
-}
-
-function delay(option: string, ms: number | undefined, otherwise: number): number {
-  if (ms === undefined) return otherwise;
-  assertOption(option, ms, isDelay(ms), 'ms from 1');
-  return ms;
-}
-
-function isDelay(ms: number): boolean {
-  return typeof ms === 'number' && ms >= 1;
-}
-
-function isCount(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 1;
 }

@@ -17,28 +17,34 @@
 import { AsyncResource } from 'node:async_hooks';
 import { assertOption } from '../errors.ts';
 import { FanIn, type Result, type Source } from './fan-in.ts';
-import { Group, type GroupOptions, Member } from './group.ts';
-import {
-  assertWorkers,
-  type CloseOptions,
-  type CloseReport,
-  type PayloadOf,
-  type PoolOptions,
-  type PoolStats,
-  type ResolvedOptions,
-  type RunOptions,
-  resolveOptions,
-  resolveSettings,
-  type SubmitOptions,
-  type ValueOf,
-  type WorkerFunction,
+import { Group, Member } from './group.ts';
+import type {
+  CloseOptions,
+  CloseReport,
+  GroupOptions,
+  PayloadOf,
+  PoolOptions,
+  PoolStats,
+  RunOptions,
+  SubmitOptions,
+  ValueOf,
+  WorkerFunction,
 } from './options.ts';
 import { Runner } from './runner.ts';
+import {
+  assertWorkers,
+  checkClose,
+  checkGroup,
+  checkRun,
+  type ResolvedOptions,
+  resolveOptions,
+  resolveSettings,
+} from './settings.ts';
 import type { PoolHistograms } from './tally.ts';
 import { type Handler, type Submission, Task, type TaskBody, type TaskContext, type TaskSettings } from './task.ts';
 
 export type { Result, Source } from './fan-in.ts';
-export type { Group, GroupOptions } from './group.ts';
+export type { Group } from './group.ts';
 export type * from './options.ts';
 export type { PoolHistograms } from './tally.ts';
 export type { Outcome, Submission, TaskBody, TaskContext } from './task.ts';
@@ -65,8 +71,8 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
 
   /**
    * Runs `handler` for each job of `source` and yields one result per job. Nothing is pulled before the first result is
-   * asked for, and never more than two jobs per worker are held, results that wait for the reader included; jobs wait for
-   * a place whatever `whenFull` says.
+   * asked for, and never more than two jobs per worker (in threads: than twice what they may be handed) are held, results
+   * that wait for the reader included; jobs wait for a place whatever `whenFull` says.
    *
    * Leaving the loop aborts what runs, closes the source, and waits for the bodies to end. Throws after the last result:
    * what the source threw, or the reason why the intake was cut short (the signal's, the first error's with `failFast`,
@@ -76,12 +82,12 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
     this: Pool,
     source: Source<Job>,
     handler: (job: Job, context: TaskContext) => T | Promise<T>,
-    options?: RunOptions,
+    options?: RunOptions<Job>,
   ): AsyncGenerator<Result<Job, T>, void, undefined>;
   /** The same with the pool's own worker. */
   run(
     source: Source<PayloadOf<W>>,
-    options?: RunOptions,
+    options?: RunOptions<PayloadOf<W>>,
   ): AsyncGenerator<Result<PayloadOf<W>, ValueOf<W>>, void, undefined>;
   run(
     source: Source<unknown>,
@@ -91,18 +97,22 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
     const [handler, options = {}] = (this.#hasWorker ? [own, rest[0]] : rest) as [Handler | undefined, RunOptions?];
     assertOption('source', source, isIterable(source), 'an iterable or an async iterable');
     if (!this.#hasWorker) assertOption('handler', handler, typeof handler === 'function', 'a function');
+    checkRun(options);
     const runner = this.#runner;
-    return new FanIn(source, options, {
-      settings: { ...this.#settings, handler },
+    const settings = { ...this.#settings, handler };
+    return new FanIn(source, options as RunOptions<unknown>, {
+      settings,
+      resolve: (asked) => resolveSettings(asked, settings, this.#options),
       clock: this.#options.clock,
       context: this.#options.module ? undefined : new AsyncResource('millrace.Run'),
-      take: (task) => runner.take(task, undefined, 'wait'),
+      take: (task, signal) => runner.take(task, signal, 'wait'),
       window: () => 2 * runner.capacity,
     });
   }
 
   /** Submissions that are cancelled together. */
   group<T = ValueOf<W>>(options?: GroupOptions): Group<W extends WorkerFunction ? PayloadOf<W> : TaskBody<T>, T> {
+    if (options) checkGroup(options);
     return new Group((job, settings, settled) => this.#submit(job, settings, settled), options);
   }
 
@@ -141,8 +151,8 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
    * what runs; a second later leaves behind what still runs. Later calls get the report of the first.
    */
   close(options: CloseOptions = {}): Promise<CloseReport> {
+    checkClose(options);
     const { deadline = 25_000 } = options;
-    assertOption('deadline', deadline, typeof deadline === 'number' && deadline >= 0, 'a number of ms from 0');
     return this.#runner.close(deadline);
   }
 

@@ -3,9 +3,9 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../clock.ts';
 import { tokenBucket } from './limits/rate.ts';
-import { resolveOptions } from './options.ts';
 import { Pace } from './pace.ts';
 import { Schedule, type ScheduleOptions } from './schedule.ts';
+import { resolveOptions } from './settings.ts';
 import { Task, type TaskOwner, type TaskSettings } from './task.ts';
 
 const owner = {} as TaskOwner;

@@ -9,7 +9,7 @@
  */
 import type { Writable } from 'node:stream';
 import { type ResourceLimits, SHARE_ENV } from 'node:worker_threads';
-import { assertOption, MillraceError } from '../../errors.ts';
+import { assertKnown, assertOption } from '../../errors.ts';
 
 export interface ThreadOptions {
   /**
@@ -73,30 +73,27 @@ export type Settings = ThreadOptions &
 /** Most bodies and most prefetched jobs of one thread: the size of its table is made of them. */
 const MOST = 65_536;
 
-const KNOWN = [
-  'window',
-  'concurrency',
-  'min',
-  'idleTimeout',
-  'maxTasks',
-  'maxHeap',
-  'abortGrace',
-  'terminateTimeout',
-  'resourceLimits',
-  'workerData',
-  'env',
-  'argv',
-  'execArgv',
-  'stdout',
-  'stderr',
-] as const satisfies readonly (keyof ThreadOptions)[];
+const KNOWN: { readonly [Name in keyof Required<ThreadOptions>]: true } = {
+  window: true,
+  concurrency: true,
+  min: true,
+  idleTimeout: true,
+  maxTasks: true,
+  maxHeap: true,
+  abortGrace: true,
+  terminateTimeout: true,
+  resourceLimits: true,
+  workerData: true,
+  env: true,
+  argv: true,
+  execArgv: true,
+  stdout: true,
+  stderr: true,
+};
 
 /** Fills in the defaults. Throws OPTION_INVALID or OPTION_UNKNOWN, naming the option as `threads.…`. */
 export function toSettings(options: ThreadOptions, threads: number): Settings {
-  const known: readonly string[] = KNOWN;
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw new MillraceError('OPTION_UNKNOWN', { option: `threads.${name}` });
-  }
+  assertKnown(options, KNOWN, 'threads');
   const settings: Settings = {
     ...options,
     window: options.window ?? 'auto',
