@@ -48,6 +48,27 @@ describe('Pool with threads', () => {
     assert.deepEqual(values, [...Array(500).keys()]);
   });
 
+  it('tells how long a job waited, also in the window of a thread, and how long its body took', async (t) => {
+    const pool = threads(t, { workers: 1, threads: { window: 8 } });
+    await pool.warm();
+    // Each body tells when it began by its value; the first holds the others back until the test lets it go.
+    const gate = new Int32Array(new SharedArrayBuffer(4));
+    const { promise: begun, resolve } = Promise.withResolvers<unknown>();
+    const each = () => ({ onMessage: resolve });
+    const results = pool.run([{ act: 'gate', gate } as const, 1, 2], { ordered: true, each });
+    const first = results.next();
+    await begun;
+    const since = performance.now();
+    while (performance.now() < since + 5) await turn();
+    Atomics.store(gate, 0, 1);
+    Atomics.notify(gate, 0);
+    const { value: held } = await first;
+    const { value: behind } = await results.next();
+    assert.ok(held && held.took >= 5, `the body took ${held?.took} ms`);
+    assert.ok(behind && behind.waited >= 5, `the next one waited ${behind?.waited} ms`);
+    await results.return();
+  });
+
   it('starts by priority what no thread has yet', async (t) => {
     const pool = threads(t, { workers: 1, threads: { window: 0 } });
     const { options, begun } = hearing();

@@ -266,6 +266,8 @@ export class Runner implements TaskOwner {
   }
 
   #conclude(task: Task, status: 'fulfilled' | 'rejected', value: unknown): void {
+    // It was handed over before its body began.
+    if (task.times && task.threadJob?.began) task.times.started = this.#fromThread(task.threadJob.began);
     task.end(status, value);
     if (this.#governor) this.#learn(this.#governor, task);
     if (this.#detached.size === 0 || !this.#detached.delete(task)) this.#over();
@@ -365,6 +367,11 @@ export class Runner implements TaskOwner {
         resolve(true);
       });
     });
+  }
+
+  /** `performance.now()`, as the pool's clock would have said it. */
+  #fromThread(at: number): number {
+    return this.#options.clock.monotonic() - (performance.now() - at);
   }
 
   #about({ order, settings: { priority, key } }: Task): TaskEvent {

@@ -11,6 +11,7 @@ import { type CrewJob, NO_SEAT } from './threads/job.ts';
 
 export class ThreadJob implements CrewJob {
   seat = NO_SEAT;
+  began = 0;
   readonly #task: Task;
   readonly #worker: Worker<Task>;
 

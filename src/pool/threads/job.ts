@@ -15,6 +15,8 @@ export interface CrewJob {
   readonly transfer: readonly Transferable[] | undefined;
   /** Where the crew keeps it: the crew's to write, NO_SEAT at first. It takes the place of a map of jobs. */
   seat: number;
+  /** When its body began, as `performance.now()`: the crew's to write, before `ended`, or `failed` of one that ended. */
+  began?: number;
   /** What the body sent with `context.send(value)` while it ran. Must not throw. */
   message(value: unknown): void;
   /** Must not throw. */

@@ -69,9 +69,11 @@ export class Places {
 
   /** The job in the slot is done with, and the thread is too: it may have another. */
   free(slot: number): CrewJob {
+    const job = this.#release(slot);
+    job.began = this.#slots.startedAt(slot);
     this.#slots.set(slot, FREE);
     this.#free[this.#freeCount++] = slot;
-    return this.#release(slot);
+    return job;
   }
 
   /** A slot that was taken back and that the thread will never hear of. */
