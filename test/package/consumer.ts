@@ -1,5 +1,5 @@
 /** What a user writes on the first day. Checked and run against the packed package by run.js. */
-import { Client, defineJob, JobServer, openBackend } from 'millrace';
+import { Client, defineJob, JobServer, openBackend, Pool } from 'millrace';
 
 const greeted = Promise.withResolvers<string>();
 const greet = defineJob({ name: 'greet', run: (to: { name: string }) => greeted.resolve(`hello ${to.name}`) });
@@ -10,6 +10,14 @@ await new Client({ backend }).enqueue(greet, { name: 'world' });
 console.log(await greeted.promise);
 await server.stop();
 await backend.close();
+
+const pool = new Pool<typeof import('./square.ts').default>({
+  worker: new URL('./square.ts', import.meta.url),
+  workers: 1,
+});
+const square: number = await pool.submit(12).done;
+console.log(square);
+await pool.close();
 
 // @ts-expect-error: the payload's type comes along with the package
 export const wrong = () => new Client({ backend }).enqueue(greet, { nam: 'world' });

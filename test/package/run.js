@@ -69,7 +69,7 @@ function checkFiles(project) {
 
 /** Strict, and the package's declarations are checked too. The types of Node are the project's. */
 function typeCheck(project, resolution) {
-  copyFileSync(join(root, 'test/package/consumer.ts'), join(project, 'consumer.ts'));
+  for (const file of ['consumer.ts', 'square.ts']) copyFileSync(join(root, 'test/package', file), join(project, file));
   const module = resolution === 'nodenext' ? 'nodenext' : 'esnext';
   const options = ['--noEmit', '--strict', '--target', 'es2024', '--lib', 'es2024,esnext.disposable'];
   const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
@@ -88,7 +88,7 @@ function fetchOldestNode() {
 
 function runConsumer(project, node) {
   rmSync(join(project, 'jobs.db'), { force: true });
-  assert.equal(run('node', ['consumer.ts'], project, node), 'hello world\n');
+  assert.equal(run('node', ['consumer.ts'], project, node), 'hello world\n144\n');
 }
 
 function runCommand(project, node) {
