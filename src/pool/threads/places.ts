@@ -48,6 +48,12 @@ export class Places {
     return this.#freeCount > 0;
   }
 
+  /** Whether jobs that were taken back are still on their way to the thread: a job may be waiting for one of their slots. */
+  get isPassing(): boolean {
+    if (this.#revoked.length > 0) this.#reclaim();
+    return this.#revoked.length > 0;
+  }
+
   /** Takes a free slot for the job. */
   take(job: CrewJob, order: number): number {
     const slot = this.#free[--this.#freeCount] as number;

@@ -278,7 +278,8 @@ export class Thread {
 
   /** Without jobs it does not keep the process alive. */
   #rest(): void {
-    if (this.places.held === 0 && (this.state === 'ready' || this.state === 'leaving')) this.#worker.unref();
+    if (this.places.held === 0 && !this.places.isPassing && (this.state === 'ready' || this.state === 'leaving'))
+      this.#worker.unref();
   }
 
   #takeReason(slot: number): unknown {
