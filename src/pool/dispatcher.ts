@@ -208,7 +208,7 @@ export class Dispatcher<T> {
   #pairSoon(): void {
     if (this.#pairing || this.#line.size === 0 || this.#taken >= this.#workers) return;
     this.#pairing = true;
-    queueMicrotask(this.#pair);
+    void TAKEN.then(this.#pair); // `queueMicrotask` would cost a seventh of a job more
   }
 
   readonly #pair = (): void => {
