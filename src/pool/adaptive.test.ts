@@ -52,6 +52,22 @@ describe('Workers that a limit finds', () => {
     ]);
   });
 
+  it('hears of a timeout when it is over, not when the deaf body ends at last, and only once', async () => {
+    const clock = new VirtualClock();
+    const limit = new FakeLimit(2);
+    const pool = new Pool({ workers: limit, clock });
+    const deaf = gate({ deaf: true });
+    const { done, ended } = pool.submit(deaf.body, { timeout: 20 });
+    await pass(clock, 20);
+    await assert.rejects(done);
+    assert.deepEqual(limit.samples, [{ outcome: 'overload', startedAt: 0, inFlight: 1, bytes: 0, rtt: 20 }]);
+    await pass(clock, 100);
+    deaf.resolve();
+    await ended;
+    await turn();
+    assert.equal(limit.samples.length, 1);
+  });
+
   it('takes a timeout of the body for overload', async () => {
     const clock = new VirtualClock();
     const limit = new FakeLimit(1);

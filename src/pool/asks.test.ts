@@ -312,7 +312,10 @@ describe('The fifteen asks', () => {
       () => threads.submit({ act: 'where' }).done as Promise<{ threadId: number }>,
     );
     const ids = (await Promise.all(where)).map(({ threadId }) => threadId);
-    assert.deepEqual([new Set(ids).size, threads.stats().threads?.recycled], [3, 3]);
+    // Two jobs each. Whether the third thread is counted already when its last result is read is a matter of moments.
+    assert.equal(new Set(ids).size, 3);
+    for (const id of ids) assert.equal(ids.filter((other) => other === id).length, 2);
+    assert.ok((threads.stats().threads?.recycled ?? 0) >= 2);
   });
 
   it('15: who runs where. Limits and order per key, weights, and priorities in which nobody starves', async () => {

@@ -52,6 +52,30 @@ describe('Events of a pool', () => {
     );
   });
 
+  it('come when the task stands somewhere: a subscriber that aborts it loses nothing', async () => {
+    for (const whenFull of ['wait', 'caller-runs'] as const) {
+      const pool = new Pool({ workers: 1, queue: { size: 1, whenFull } });
+      const holder = gate();
+      const first = pool.submit(holder.body);
+      const second = pool.submit(() => 2);
+      // The first is about to run, the second has the only place: one that waits for a place, or runs in its call.
+      for (const full of [true, false]) {
+        if (!full) holder.resolve();
+        if (!full) await second.done;
+        const over = new AbortController();
+        const abort = () => over.abort(new Error('seen and stopped'));
+        subscribe('millrace.pool.submitted', abort);
+        const { done } = pool.submit(() => assert.fail('must not start'), { signal: over.signal });
+        unsubscribe('millrace.pool.submitted', abort);
+        await assert.rejects(done, { message: 'seen and stopped' });
+      }
+      await first.done;
+      await pool.drain();
+      const { waiting, blocked, running, cancelled } = pool.stats();
+      assert.deepEqual({ waiting, blocked, running, cancelled }, { waiting: 0, blocked: 0, running: 0, cancelled: 2 });
+    }
+  });
+
   it('tell how each task ended, once, whatever ended it', async () => {
     const failure = new Error('failed');
     const reason = new Error('enough');

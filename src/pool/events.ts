@@ -8,6 +8,7 @@
  * it throws is reported by Node as an uncaught exception.
  */
 import { channel } from 'node:diagnostics_channel';
+import type { Sample } from './limits/limit.ts';
 
 /** Which task, in every message. */
 export interface TaskEvent {
@@ -18,6 +19,9 @@ export interface TaskEvent {
   readonly priority: number;
   readonly key: string | undefined;
 }
+
+/** What an outcome said about load. */
+export type Cause = Sample['outcome'];
 
 export interface PoolEvents {
   /** A task was submitted and has, or waits for, a place. */
@@ -35,7 +39,7 @@ export interface PoolEvents {
   /** A full or closed pool turned a call away. */
   readonly refused: { readonly pool: string; readonly error: unknown };
   /** The adaptive limit moved. `cause`: what the last outcome said. */
-  readonly limit: { readonly pool: string; readonly from: number; readonly to: number; readonly cause: string };
+  readonly limit: { readonly pool: string; readonly from: number; readonly to: number; readonly cause: Cause };
 }
 
 export const poolEvents = {

@@ -8,6 +8,7 @@
  * Round trips measured while the event loop is late are left out: they tell how busy this process is.
  */
 import type { Clock } from '../clock.ts';
+import type { Cause } from './events.ts';
 import { lateLoop } from './limits/lag.ts';
 import type { Limit } from './limits/limit.ts';
 import type { Verdict } from './options.ts';
@@ -31,7 +32,7 @@ export class Governor {
   }
 
   /** Takes in how a body ended; returns what was made of it. */
-  learn({ outcome: ending, times, settings: { bytes } }: Task): string {
+  learn({ outcome: ending, times, settings: { bytes } }: Task): Cause {
     if (!ending) return 'ignored';
     const verdict = this.#classify(ending);
     if (typeof verdict === 'object') this.#pace.pause(verdict.retryAfter);

@@ -145,7 +145,7 @@ export interface CloseReport {
   readonly abandoned: number;
 }
 
-/** submitted = fulfilled + rejected + cancelled + blocked + waiting + running, less bodies that outlive their outcome. */
+/** When all is over, submitted = fulfilled + rejected + cancelled. */
 export interface PoolStats {
   /** Bodies that may run now. */
   readonly workers: number;

@@ -12,7 +12,7 @@ import { MillraceError, toError } from '../errors.ts';
 import { Chain } from './chain.ts';
 import { Deadlines } from './deadlines.ts';
 import { Dispatcher, isThenable, LATER, type Worker } from './dispatcher.ts';
-import { poolEvents, publish, type TaskEvent } from './events.ts';
+import { type Cause, poolEvents, publish, type TaskEvent } from './events.ts';
 import { Governor } from './governor.ts';
 import type { CloseReport, PoolStats, WhenFull } from './options.ts';
 import { Pace } from './pace.ts';
@@ -116,15 +116,16 @@ export class Runner implements TaskOwner {
     task.order = this.tally.submitted++;
     this.#live++;
     if (this.#options.timed) task.stamp(this.#options.clock.monotonic());
-    if (poolEvents.submitted.hasSubscribers) publish('submitted', this.#about(task));
     if (signal) task.listen(signal);
-    if (full && whenFull === 'caller-runs') {
-      this.#runInCaller(task);
-      return;
-    }
-    if (task.settings.queueTimeout !== Number.POSITIVE_INFINITY) task.expire();
-    if (full && whenFull === 'wait') this.#blocked.push(task);
+    const runsHere = full && whenFull === 'caller-runs';
+    if (task.settings.queueTimeout !== Number.POSITIVE_INFINITY && !runsHere) task.expire();
+    if (full && (runsHere || whenFull === 'wait')) this.#blocked.push(task);
     else this.#place(task);
+    // Not before it stands somewhere: a subscriber may abort it.
+    if (poolEvents.submitted.hasSubscribers) publish('submitted', this.#about(task));
+    if (!runsHere || task.phase !== 'blocked') return;
+    this.#blocked.delete(task);
+    this.#runInCaller(task);
   }
 
   resize(workers: number): void {
@@ -188,6 +189,8 @@ export class Runner implements TaskOwner {
   settled(task: Task): void {
     if (task.times) task.times.settled = this.#options.clock.monotonic();
     this.tally.settled(task);
+    // What outlived its timeout has told enough; it may never end.
+    if (this.#governor && task.timedOut && task.phase === 'running') this.#learn(this.#governor, task);
     if (!poolEvents.settled.hasSubscribers) return;
     const { status = 'cancelled', value } = task;
     publish('settled', { ...this.#about(task), status, error: status === 'fulfilled' ? undefined : value });
@@ -269,7 +272,7 @@ export class Runner implements TaskOwner {
     // It was handed over before its body began.
     if (task.times && task.threadJob?.began) task.times.started = this.#fromThread(task.threadJob.began);
     task.end(status, value);
-    if (this.#governor) this.#learn(this.#governor, task);
+    if (this.#governor && !task.timedOut) this.#learn(this.#governor, task);
     if (this.#detached.size === 0 || !this.#detached.delete(task)) this.#over();
   }
 
@@ -307,7 +310,7 @@ export class Runner implements TaskOwner {
     }
   }
 
-  #adapt(cause: string): void {
+  #adapt(cause: Cause): void {
     const { workers, name } = this.#options;
     if (typeof workers === 'number' || workers.limit === this.#workers) return;
     if (poolEvents.limit.hasSubscribers)
