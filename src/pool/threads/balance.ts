@@ -2,15 +2,15 @@
  * Takes back what lies before a thread in vain: jobs behind a long body, and jobs behind a busy thread while another one is
  * idle.
  *
- *   stall     a body has run for 10 ms and there are jobs behind it: all of them go back into the line
+ *   stall     a body has run for 10 ms and there are jobs behind it: all of them go back, unassigned
  *   balance   a thread has nothing to do: it gets half of what lies before the busiest
  *
  * Costs: one timer while jobs are prefetched, none otherwise. A look at a thread is O(its jobs).
  */
 import type { Clock } from '../../clock.ts';
 import { Alarm } from './alarm.ts';
-import type { Pace } from './pace.ts';
 import type { Placed } from './places.ts';
+import type { Prefetch } from './prefetch.ts';
 import type { Roster } from './roster.ts';
 import type { Thread } from './thread.ts';
 
@@ -22,9 +22,9 @@ const WORTH = 0.5;
 export interface BalanceOptions {
   readonly clock: Clock;
   readonly roster: Roster;
-  readonly pace: Pace;
+  readonly prefetch: Prefetch;
   readonly concurrency: number;
-  readonly lineIsEmpty: () => boolean;
+  readonly noneUnassigned: () => boolean;
   /** These jobs were taken back from the thread. */
   readonly taken: (thread: Thread, placed: readonly Placed[]) => void;
 }
@@ -83,12 +83,12 @@ export class Balance {
 
   #balance(): void {
     if (this.#closed) return;
-    const { roster, pace, concurrency, lineIsEmpty, taken } = this.#options;
+    const { roster, prefetch, concurrency, noneUnassigned, taken } = this.#options;
     for (const idle of [...roster.active]) {
-      if (idle.held > 0 || !lineIsEmpty()) continue;
+      if (idle.held > 0 || !noneUnassigned()) continue;
       const busiest = this.#threads().reduce((most, thread) => (thread.held > most.held ? thread : most), idle);
       const behind = busiest.held - concurrency;
-      if (behind <= 0 || (pace.mean !== undefined && pace.mean * behind < WORTH)) return;
+      if (behind <= 0 || (prefetch.mean !== undefined && prefetch.mean * behind < WORTH)) return;
       taken(busiest, busiest.takeBack(Math.ceil(behind / 2)));
     }
   }

@@ -1,7 +1,7 @@
 /**
  * Threads that run the jobs of one module: who gets which job, when it is taken back, and how it is stopped.
  *
- *   start ─▶ line ─▶ least busy thread ─▶ [running │ window of prefetched jobs] ─▶ ended · failed
+ *   start ─▶ unassigned ─▶ least busy thread ─▶ [running │ window of prefetched jobs] ─▶ ended · failed
  *              ▲                                    │
  *              └──────────── taken back ────────────┘   abort · a thread without jobs · a long body in front · a death
  *
@@ -24,13 +24,13 @@ import { MillraceError } from '../../errors.ts';
 import { Balance } from './balance.ts';
 import { Grace } from './grace.ts';
 import { type CrewJob, IN_LINE, NO_SEAT } from './job.ts';
-import { Line } from './line.ts';
 import { assertThreads, type Settings, type ThreadOptions, toSettings } from './options.ts';
-import { Pace } from './pace.ts';
 import type { Placed } from './places.ts';
+import { Prefetch } from './prefetch.ts';
 import { Roster } from './roster.ts';
 import type { CrewStats } from './stats.ts';
 import type { Remains, Thread } from './thread.ts';
+import { Unassigned } from './unassigned.ts';
 
 export type { CrewJob } from './job.ts';
 export type { ThreadOptions } from './options.ts';
@@ -51,9 +51,9 @@ export class Crew {
   readonly #settings: Settings;
   readonly #clock: Clock;
   readonly #onCapacity: (jobs: number) => void;
-  readonly #pace: Pace;
+  readonly #prefetch: Prefetch;
   readonly #roster: Roster;
-  readonly #line = new Line();
+  readonly #unassigned = new Unassigned();
   readonly #suspects = new Set<CrewJob>();
   readonly #size: number;
   readonly #dirty = new Set<Thread>();
@@ -71,9 +71,9 @@ export class Crew {
     this.#settings = toSettings(options, threads);
     this.#clock = clock;
     this.#onCapacity = onCapacity;
-    this.#pace = new Pace(this.#settings.window);
+    this.#prefetch = new Prefetch(this.#settings.window);
     // Twice what a thread may hold: slots that were taken back stay used until the thread has passed them.
-    this.#size = 2 ** Math.ceil(Math.log2(2 * (this.#settings.concurrency + this.#pace.most)));
+    this.#size = 2 ** Math.ceil(Math.log2(2 * (this.#settings.concurrency + this.#prefetch.most)));
     this.#grace = new Grace(clock, this.#settings.abortGrace, (thread) => this.#endGrace(thread));
     const host = {
       needed: () => this.#needed(),
@@ -88,9 +88,9 @@ export class Crew {
     this.#balance = new Balance({
       clock,
       roster: this.#roster,
-      pace: this.#pace,
+      prefetch: this.#prefetch,
       concurrency: this.#settings.concurrency,
-      lineIsEmpty: () => this.#line.size === 0,
+      noneUnassigned: () => this.#unassigned.size === 0,
       taken: (thread, placed) => {
         this.#returned(placed);
         this.#settled(thread);
@@ -115,10 +115,10 @@ export class Crew {
       this.#failAll([job]);
       return;
     }
-    const thread = this.#line.size === 0 ? this.#pick(job) : undefined;
+    const thread = this.#unassigned.size === 0 ? this.#pick(job) : undefined;
     if (thread) this.#give(thread, job, this.#order++);
     else {
-      this.#line.push(job, this.#order++);
+      this.#unassigned.push(job, this.#order++);
       this.#fill();
     }
     if (!this.#roster.isComplete) this.#roster.grow();
@@ -140,7 +140,7 @@ export class Crew {
     if (seat === NO_SEAT) return false;
     this.#suspects.delete(job);
     if (seat === IN_LINE) {
-      this.#line.delete(job);
+      this.#unassigned.delete(job);
       return true;
     }
     const slot = seat % this.#size;
@@ -177,9 +177,9 @@ export class Crew {
       leaving: this.#roster.out.size,
       started,
       prefetched: Math.max(0, threads.reduce((sum, { held }) => sum + held, 0) - started),
-      waiting: this.#line.size,
-      window: this.#pace.window,
-      runTime: this.#pace.mean,
+      waiting: this.#unassigned.size,
+      window: this.#prefetch.window,
+      runTime: this.#prefetch.mean,
       ...this.#roster.counts,
       ...this.#counts,
     };
@@ -194,7 +194,7 @@ export class Crew {
   // What the roster tells and asks.
 
   #needed(): number {
-    let held = this.#line.size;
+    let held = this.#unassigned.size;
     for (const thread of this.#roster.active) held += thread.held;
     return Math.ceil(held / this.#settings.concurrency);
   }
@@ -210,7 +210,7 @@ export class Crew {
       this.#failAll(placed.map(({ job }) => job));
       return;
     }
-    this.#line.putBack(placed);
+    this.#unassigned.putBack(placed);
     this.#counts.moved += placed.length;
     this.#fill();
     this.#flushSoon();
@@ -219,7 +219,7 @@ export class Crew {
   #broken(error: Error): void {
     this.#end ??= error;
     this.#cancelAlarms();
-    this.#failAll(this.#line.takeAll());
+    this.#failAll(this.#unassigned.takeAll());
   }
 
   #burstEnds(thread: Thread): void {
@@ -230,7 +230,7 @@ export class Crew {
     }
     if (bodies > 0) this.#roster.succeeded();
     for (const job of this.#suspects) if (job.seat === NO_SEAT) this.#suspects.delete(job);
-    if (this.#pace.note(runTime / this.#settings.concurrency, bodies)) this.#onCapacity(this.capacity);
+    if (this.#prefetch.note(runTime / this.#settings.concurrency, bodies)) this.#onCapacity(this.capacity);
     if (thread.heap > this.#settings.maxHeap && thread.state === 'ready') {
       this.#counts.recycled++;
       this.#roster.leave(thread);
@@ -263,7 +263,7 @@ export class Crew {
   // Handing out.
 
   get #limit(): number {
-    return this.#settings.concurrency + this.#pace.window;
+    return this.#settings.concurrency + this.#prefetch.window;
   }
 
   #threadOf(job: CrewJob): Thread | undefined {
@@ -299,10 +299,10 @@ export class Crew {
   }
 
   #fill(): void {
-    for (let first = this.#line.first; first; first = this.#line.first) {
+    for (let first = this.#unassigned.first; first; first = this.#unassigned.first) {
       const thread = this.#pick(first.job);
       if (!thread) return;
-      this.#line.shift();
+      this.#unassigned.shift();
       this.#give(thread, first.job, first.order);
     }
   }
@@ -330,7 +330,7 @@ export class Crew {
       thread.most = Number.POSITIVE_INFINITY;
       this.#roster.idle(thread);
     }
-    if (this.#line.size > 0 && this.#bursts === 0) {
+    if (this.#unassigned.size > 0 && this.#bursts === 0) {
       this.#fill();
       this.#flushSoon();
     }
@@ -346,7 +346,7 @@ export class Crew {
   async #close(): Promise<void> {
     this.#end ??= new MillraceError('STOPPED', { what: 'the crew of threads' });
     this.#cancelAlarms();
-    this.#failAll(this.#line.takeAll());
+    this.#failAll(this.#unassigned.takeAll());
     await this.#roster.close(this.#end);
   }
 

@@ -8,7 +8,7 @@
 import { type CrewJob, IN_LINE, NO_SEAT } from './job.ts';
 import type { Placed } from './places.ts';
 
-export class Line {
+export class Unassigned {
   #placed: Placed[] = [];
   #head = 0;
 

@@ -16,7 +16,7 @@ const LONG = 10;
 /** The weight of one job in the mean. */
 const WEIGHT = 1 / 64;
 
-export class Pace {
+export class Prefetch {
   readonly #fixed: boolean;
   #window: number;
   #mean: number | undefined;

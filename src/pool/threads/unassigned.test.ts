@@ -3,10 +3,10 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { TestJob } from './fixtures/support.ts';
 import { IN_LINE, NO_SEAT } from './job.ts';
-import { Line } from './line.ts';
 import type { Placed } from './places.ts';
+import { Unassigned } from './unassigned.ts';
 
-describe('Line', () => {
+describe('Unassigned', () => {
   it('keeps jobs in the order of their start, also those that are put back or taken out', () => {
     const step = fc.oneof(
       { weight: 4, arbitrary: fc.constant('push' as const) },
@@ -15,7 +15,7 @@ describe('Line', () => {
       { weight: 1, arbitrary: fc.nat(20) },
     );
     const property = fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
-      const line = new Line();
+      const line = new Unassigned();
       let model: Placed[] = [];
       let gone: Placed[] = [];
       let order = 0;
