@@ -22,7 +22,7 @@ export {
 } from './job/job.ts';
 export type { StandardSchema } from './job/schema.ts';
 export { Channel, type Received } from './pool/channel.ts';
-export { Dispatcher, type DispatcherOptions } from './pool/dispatcher.ts';
+export { Dispatcher, type DispatcherOptions, LATER, type Line } from './pool/dispatcher.ts';
 export type { PoolEvents, TaskEvent } from './pool/events.ts';
 export type { AimdOptions } from './pool/limits/aimd.ts';
 export type { ArcOptions } from './pool/limits/arc.ts';

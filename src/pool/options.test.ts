@@ -55,6 +55,7 @@ describe('Options of a pool', () => {
     }
     assert.throws(() => pool.group({ signal: 5 } as object), invalid('signal'));
     assert.throws(() => pool.close({ deadline: -1 }), invalid('deadline'));
+    assert.throws(() => pool.warm(-3), invalid('threads'));
     assert.equal(pool.stats().submitted, 0);
   });
 });

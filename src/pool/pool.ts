@@ -36,6 +36,7 @@ import {
   checkClose,
   checkGroup,
   checkRun,
+  isCount,
   type ResolvedOptions,
   resolveOptions,
   resolveSettings,
@@ -138,6 +139,7 @@ export class Pool<W extends WorkerFunction | undefined = undefined> implements A
    * or to hear early that they do not start (THREAD_START_FAILED). Functions need no warming: resolves at once.
    */
   warm(threads?: number): Promise<void> {
+    if (threads !== undefined) assertOption('threads', threads, isCount(threads), 'an integer from 1');
     return this.#runner.warm(threads);
   }
 

@@ -238,6 +238,6 @@ function isFlag(value: unknown): boolean {
   return value === undefined || typeof value === 'boolean';
 }
 
-function isCount(value: number): boolean {
+export function isCount(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 1;
 }
