@@ -12,7 +12,7 @@
  * The stream throws, after all results, what the source threw; or why the intake was cut short, so that a part of the
  * results is not mistaken for all of them. A source that answers after the cut gives a job that nobody takes.
  *
- * Costs: a task, a result and the reader's promise per job; no generator in between, which would cost as much again.
+ * Costs: a task, a result, the reader's promise and three looks at the clock per job; no generator in between.
  */
 import type { AsyncResource } from 'node:async_hooks';
 import type { Clock } from '../clock.ts';

@@ -6,8 +6,9 @@
  *   const responses = await group.all();
  *
  * Promises: with `failFast`, the first that does not fulfil cancels the rest, with its error as the reason, in the moment in
- * which it settles: no further body of the group starts. Later submissions are refused with the same reason. `ended` resolves when every body has really ended, also of those that did not listen. Costs: it
- * keeps its submissions, and so their values, for as long as it is kept itself.
+ * which it settles: no further body of the group starts. Later submissions are refused with the same reason. `ended`
+ * resolves when every body has really ended, also of those that did not listen. Costs: it keeps its submissions, and so
+ * their values, for as long as it is kept itself.
  */
 import type { AsyncResource } from 'node:async_hooks';
 import type { GroupOptions, SubmitOptions } from './options.ts';

@@ -3,7 +3,7 @@
  *
  *   0 │ c a        rank of a head = its number + priority × ageing
  *   4 │ f e d      next: the head with the lowest rank; of equals the higher priority
- *   9 │ b          least: the oldest of the lowest level that has any
+ *   9 │ b          least: the oldest of the lowest level in use
  *
  * With `lifo` a line is served from its other end, and a rank counts the numbers downwards. Costs: `next` looks at ten
  * heads at most; a line is a chain, so any task leaves in O(1). One that goes to the end of its line, or back to the front

@@ -81,7 +81,7 @@ export interface PoolOptions<W extends WorkerFunction | undefined = undefined> {
   readonly classify?: (outcome: Outcome<unknown>) => Verdict;
   /** ms; a body older than that is reported once, on the channel `millrace.pool.stuck`. Minimum 1. Default: none is. */
   readonly stuckAfter?: number;
-  /** Records wait and run time of every task in `histograms`. Default false: it costs two looks at the clock per task. */
+  /** Records wait and run time of every task in `histograms`. Default false: it costs three looks at the clock per task. */
   readonly histograms?: boolean;
   /** In events. Default `'pool'`. */
   readonly name?: string;

@@ -83,11 +83,14 @@ export class Runner implements TaskOwner {
   }
 
   get stats(): PoolStats {
+    const handedOver = this.#dispatcher.running;
+    // What lies in the window of a thread still waits.
+    const running = this.#crew ? this.#crew.started : handedOver;
     return {
       workers: this.#workers,
       paused: this.#paused,
-      running: this.#crew ? this.#crew.started : this.#dispatcher.running,
-      waiting: this.#dispatcher.waiting + (this.#crew ? this.#dispatcher.running - this.#crew.started : 0),
+      running,
+      waiting: this.#dispatcher.waiting + handedOver - running,
       blocked: this.#blocked.size,
       detached: this.#detached.size + this.#inCallers.size,
       threads: this.#crew?.stats(),
