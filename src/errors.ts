@@ -61,10 +61,21 @@ const catalogue = {
     `job "${f.name}" ran longer than its timeout of ${f.timeout} ms`,
   JOB_DISCARDED: (f: { reason: string }) => f.reason,
   JOB_SNOOZED: (f: { delay: number }) => `the job asked to run again in ${f.delay} ms`,
+  JOB_CANCELLED: (f: { reason: string }) => `the job was cancelled: ${f.reason}`,
+  JOB_FAILED: (f: { id: string; state: string; reason: string }) => `job ${f.id} was ${f.state}: ${f.reason}`,
+  RESULT_NOT_KEPT: (f: { id: string }) =>
+    `job ${f.id} is not known any more and its result was not kept; give the job \`keepFor\` to wait for results`,
   PAYLOAD_INVALID: (f: { name: string; issues: readonly string[] }) =>
     `the payload does not fit job "${f.name}": ${f.issues.join('; ')}`,
   PAYLOAD_NOT_JSON: (f: { name: string; got: unknown }) =>
     `the payload of job "${f.name}" cannot be written as JSON: got ${show(f.got)}`,
+  PAYLOAD_TOO_LARGE: (f: { name: string; bytes: number; limit: number }) =>
+    `the payload of job "${f.name}" has ${f.bytes} bytes, at most ${f.limit} are allowed`,
+  CODEC_MISMATCH: (f: { name: string; expected: string; got: string }) =>
+    `job "${f.name}" expects payloads written by the codec "${f.expected}", got one by "${f.got}"`,
+  FILTER_INVALID: (f: { text: string; at: number; expected: string }) =>
+    `the filter ${show(f.text)} is wrong at position ${f.at}: expected ${f.expected}`,
+  SCHEDULE_INVALID: (f: { key: string; reason: string }) => `schedule ${show(f.key)} cannot be: ${f.reason}`,
 
   // backend
   BACKEND_UNKNOWN: (f: { url: string }) => `no backend for "${f.url}"; expected memory: or sqlite:PATH`,
@@ -77,6 +88,11 @@ const catalogue = {
   NOT_A_DATABASE: (f: { path: string; reason: string }) => `${f.path} is not a Millrace database: ${f.reason}`,
   SERVER_UNKNOWN: (f: { server: string }) =>
     `no server ${show(f.server)} is registered (it never beat, has left, or its lease ran out)`,
+  SERVER_DIED: (f: { server: string }) => `the server ${f.server} died while it held the job`,
+  JOB_QUARANTINED: (f: { crashes: number }) =>
+    `quarantined: ${f.crashes} servers died while they held the job, it may be what kills them`,
+  NOT_SUPPORTED: (f: { backend: string; what: string; reason: string }) =>
+    `the ${f.backend} backend cannot do this (${f.what}): ${f.reason}`,
   QUEUE_FULL: (f: { queue: string; waiting: number; limit: number }) =>
     `queue "${f.queue}" is full (${f.waiting} waiting, limit ${f.limit}); nothing of this call was stored`,
   IDEMPOTENCY_MISMATCH: (f: { key: string }) =>

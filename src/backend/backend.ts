@@ -14,17 +14,11 @@
  * Every behaviour below is a sentence in `conformance.ts`, and each backend passes all of them.
  */
 
-/** Exactly one at any moment. The words are River's and Oban's. */
-export const jobStates = [
-  'scheduled', // waits for its time
-  'available', // can be claimed now
-  'running', // leased to a server
-  'retryable', // failed, waits for its next attempt
-  'completed', // done; kept as a count, the row is removed when it settles
-  'discarded', // failed for good; kept with its errors, can be retried
-  'cancelled', // ended on purpose; kept with its reason, can be retried
-] as const;
-export type JobState = (typeof jobStates)[number];
+import type { JobState } from '../job/state.ts';
+import type { Action, JobFilter, Page } from './filter.ts';
+import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from './records.ts';
+import type { DueSchedules, Firing, FiringResult, Schedule, ScheduleRecord } from './schedule.ts';
+import type { QueueSettings, SettingsChange } from './settings.ts';
 
 /** A job as a client hands it over. */
 export interface NewJob {
@@ -41,6 +35,35 @@ export interface NewJob {
   readonly maxAttempts: number;
   /** Not before this moment, ms since the epoch. Absent or past: at once. */
   readonly runAt?: number;
+  /** The caller's own id. While the backend knows a job of that id, adding it again answers with that one. */
+  readonly id?: string;
+  /** Jobs of a queue with the same key are run in order, fairly, or bounded: see KeySettings. */
+  readonly key?: string;
+  readonly tags?: readonly string[];
+  /** Small facts that travel with the job, for middleware: a trace, a tenant, the codec. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly unique?: Unique;
+  /** Keep the record, and the result, this long after the job completed, ms. Absent: it is removed as it settles. */
+  readonly keepFor?: number;
+}
+
+/**
+ * One job for many adds. The job that an earlier add left stands in the way while it is in one of `states`, and for
+ * `period` ms after it was added whatever became of it. What happens then is `mode`:
+ *
+ *   keep      nothing: the earlier job is the answer
+ *   replace   the earlier job, if it waits, gets the new payload, priority, tags and headers, and keeps its time
+ *   debounce  the same, and its time becomes that of the new one
+ *
+ * A job that is running or has ended is kept, whatever the mode. Derived from the jobs: nothing is held that a crash
+ * could leave behind.
+ */
+export interface Unique {
+  /** Compared within the queue. */
+  readonly key: string;
+  readonly mode: 'keep' | 'replace' | 'debounce';
+  readonly states: readonly JobState[];
+  readonly period?: number;
 }
 
 /** Jobs that are stored together or not at all. */
@@ -59,7 +82,12 @@ export interface AddGroup {
 }
 
 export type AddResult =
-  | { readonly status: 'stored'; readonly ids: readonly string[] }
+  | {
+      readonly status: 'stored';
+      readonly ids: readonly string[];
+      /** Positions in `ids` of jobs that were there before: their own id or `unique` rule led to them. Absent: none. */
+      readonly existing?: readonly number[];
+    }
   /** `once.key` was seen with the same fingerprint: the ids of then. */
   | { readonly status: 'repeated'; readonly ids: readonly string[] }
   /** `once.key` was seen with another fingerprint. */
@@ -90,14 +118,22 @@ export interface ClaimedJob {
   readonly claim: number;
   readonly addedAt: number;
   readonly runAt: number;
+  readonly key?: string;
+  readonly tags?: readonly string[];
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly keepFor?: number;
 }
 
 export interface ClaimResult {
-  /** Per queue in order of priority, then of `runAt`, then of arrival. */
+  /**
+   * Per queue in order of priority. Within one, jobs without a key in order of `runAt`, then of arrival; keys in turn
+   * (see KeySettings), and the jobs of one key in order of arrival.
+   */
   readonly jobs: readonly ClaimedJob[];
   /**
-   * When fewer than `limit` came: the moment the next scheduled or retryable job of these queues is due. Now, when there
-   * are more already: a claim may be cut short so that its payloads fit into memory.
+   * When fewer than `limit` came: the moment from which more can be had without anybody doing anything: a job of these
+   * queues is due, or a rate allows one. Now, when there are more already: a claim may be cut short so that its payloads
+   * fit into memory.
    */
   readonly nextAt?: number;
 }
@@ -115,7 +151,8 @@ export interface AttemptError {
 export const maxErrors = 100;
 
 export type Ending =
-  | { readonly kind: 'completed' }
+  /** `result`: encoded like a payload; kept if the job asked for it. */
+  | { readonly kind: 'completed'; readonly result?: Uint8Array }
   /** Costs an attempt. `retryAt` absent: that was the last one, the job is discarded. */
   | { readonly kind: 'failed'; readonly error: AttemptError; readonly retryAt?: number }
   /** Will never work: discarded at once, whatever attempts are left. */
@@ -135,6 +172,48 @@ export interface Outcome {
 
 export type SettleResult = 'taken' | 'stale';
 
+/** What a running job tells about itself. */
+export interface Report {
+  readonly id: string;
+  /** The fencing token. */
+  readonly claim: number;
+  /** Replaces what was said before: JSON, at most `maxProgress` bytes. */
+  readonly progress?: string;
+  /** Added to the log, of which the last `maxLogLines` lines are kept. A line is cut at `maxLogLine` characters. */
+  readonly log?: readonly LogLine[];
+}
+
+export interface LogLine {
+  readonly at: number;
+  readonly text: string;
+}
+
+export const maxProgress = 65_536;
+export const maxLogLines = 1_000;
+export const maxLogLine = 4_096;
+
+/** What a server is asked to do with a job it runs. */
+export interface Order {
+  readonly kind: 'cancel';
+  readonly id: string;
+  readonly claim: number;
+  readonly reason: string;
+}
+
+/** Of a waiting job; what is absent stays. */
+export interface JobChange {
+  readonly id: string;
+  readonly payload?: Uint8Array;
+  readonly priority?: number;
+  readonly maxAttempts?: number;
+  /** Past: available now. */
+  readonly runAt?: number;
+  readonly tags?: readonly string[];
+}
+
+/** `busy`: it runs or has ended. */
+export type ChangeResult = 'changed' | 'busy' | 'unknown';
+
 export interface ServerInfo {
   /** A new one for every start of a server: it is what a lease belongs to. */
   readonly id: string;
@@ -142,50 +221,6 @@ export interface ServerInfo {
   readonly pid: number;
   readonly queues: readonly string[];
   readonly concurrency: number;
-}
-
-/** A job as seen from outside. */
-export interface JobRecord {
-  readonly id: string;
-  readonly queue: string;
-  readonly name: string;
-  readonly state: JobState;
-  readonly payload: Uint8Array;
-  readonly priority: number;
-  readonly attempt: number;
-  readonly maxAttempts: number;
-  readonly crashes: number;
-  readonly addedAt: number;
-  readonly runAt: number;
-  readonly endedAt?: number;
-  readonly server?: string;
-  readonly errors: readonly AttemptError[];
-}
-
-/** Which jobs; absent fields match all. Combined with AND. */
-export interface JobFilter {
-  readonly ids?: readonly string[];
-  readonly queue?: string;
-  readonly name?: string;
-  readonly states?: readonly JobState[];
-}
-
-export interface QueueCounts {
-  readonly queue: string;
-  readonly paused: boolean;
-  readonly scheduled: number;
-  readonly available: number;
-  readonly running: number;
-  readonly retryable: number;
-  readonly discarded: number;
-  readonly cancelled: number;
-  /** Since the queue exists. */
-  readonly completed: number;
-}
-
-export interface ServerRecord extends ServerInfo {
-  readonly beatAt: number;
-  readonly running: number;
 }
 
 /**
@@ -199,19 +234,41 @@ export interface HeartOptions {
   readonly pulse: Int32Array;
 }
 
+/** What a listener wants to hear of. */
+export type Topic =
+  /** Something in these queues may have become available, or a `nextAt` may have moved. */
+  | { readonly queues: readonly string[] }
+  /** There may be orders for this server. */
+  | { readonly orders: string }
+  /** A kept job has ended, or an event was recorded. */
+  | { readonly news: true }
+  /** A schedule was put or removed. */
+  | { readonly schedules: true };
+
+/** What a backend may be unable to do. */
+export type Capability = 'keys' | 'unique' | 'schedules' | 'events' | 'results' | 'search' | 'update' | 'limits';
+
 export interface Backend {
   /** For messages and logs, without secrets: `sqlite:jobs.db`. */
   readonly name: string;
+  /** What this backend cannot do, and why, as a sentence. Using it rejects with NOT_SUPPORTED. Absent: it can do all. */
+  readonly lacks?: Readonly<Partial<Record<Capability, string>>>;
 
   /** Once in the life of the object: after `close` it rejects with BACKEND_CLOSED. */
   open(): Promise<void>;
   /** Waits for calls under way, then releases everything. Later calls reject with BACKEND_CLOSED. */
   close(): Promise<void>;
 
+  // the way of a job
+
   add(groups: readonly AddGroup[]): Promise<readonly AddResult[]>;
   /** Rejects with SERVER_UNKNOWN for a server that never beat, has left, or was rescued: its next beat registers it anew. */
   claim(request: ClaimRequest): Promise<ClaimResult>;
   settle(server: string, outcomes: readonly Outcome[]): Promise<readonly SettleResult[]>;
+  /** Progress and log lines of running jobs. */
+  report(server: string, reports: readonly Report[]): Promise<readonly SettleResult[]>;
+
+  // servers
 
   /** Registers the server if it is new, and renews the lease of everything it holds. */
   beat(server: ServerInfo): Promise<void>;
@@ -221,31 +278,45 @@ export interface Backend {
   leave(server: string): Promise<void>;
   /**
    * Jobs of servers that have not beaten for `lease` ms (or are known to be dead) become available again, their crash
-   * count one higher. Resolves to how many.
+   * count one higher and the crash in their history; quarantined at the queue's `maxCrashes`; cancelled if that was asked
+   * for. Resolves to how many.
    */
   rescue(lease: number): Promise<number>;
+  /** What others want of the jobs that this server runs. An order stands until its job is settled. */
+  orders(server: string): Promise<readonly Order[]>;
+  /** Removes what retention no longer keeps, a bounded number at a time. Resolves to how many; 0: nothing is left to do. */
+  tidy(): Promise<number>;
 
   /**
-   * Calls `listener` soon after something in `queues` may have become available, or a `nextAt` may have moved, also
-   * when another process did it. A hint, not a promise: it may come for nothing, and a lost one is made good by the
-   * fetcher's poll. Returns the way to stop it.
+   * Calls `listener` soon (within a second) after something of `topic` has happened, also when another process did it.
+   * A hint, not a promise: it may come for nothing, and a lost one must be made good by a poll. Returns the way to stop it.
    */
-  wake(queues: readonly string[], listener: () => void): () => void;
+  listen(topic: Topic, listener: () => void): () => void;
+
+  // schedules
+
+  /** Makes it, or replaces the one with its key; see `Schedule.rule` for what survives that. */
+  putSchedule(schedule: Schedule): Promise<void>;
+  /** False when there was none. */
+  removeSchedule(key: string): Promise<boolean>;
+  /** In the order of their keys. */
+  schedules(): Promise<readonly ScheduleRecord[]>;
+  dueSchedules(limit: number): Promise<DueSchedules>;
+  /** Moves schedules on and adds their jobs, each whole or not at all, once whoever else tries. */
+  fire(firings: readonly Firing[]): Promise<readonly FiringResult[]>;
+
+  // looking and acting from outside
 
   counts(): Promise<readonly QueueCounts[]>;
   servers(): Promise<readonly ServerRecord[]>;
   get(id: string): Promise<JobRecord | undefined>;
-  /** Oldest first, at most `limit` (default 100). */
-  list(filter: JobFilter, limit?: number): Promise<readonly JobRecord[]>;
-  /**
-   * Scheduled, retryable, discarded or cancelled jobs become available now; an ended one starts over at attempt 1, its
-   * history kept. Resolves to how many.
-   */
-  retry(filter: JobFilter): Promise<number>;
-  /** Waiting jobs are cancelled. Running ones are left alone. Resolves to how many. */
-  cancel(filter: JobFilter, reason: string): Promise<number>;
-  /** Removes jobs that are not running. Resolves to how many. */
-  remove(filter: JobFilter): Promise<number>;
-  pause(queue: string): Promise<void>;
-  resume(queue: string): Promise<void>;
+  /** Oldest first, in order of arrival. `next` absent: that was all. */
+  list(filter: JobFilter, page?: Page): Promise<{ readonly jobs: readonly JobRecord[]; readonly next?: string }>;
+  /** `count` jobs were acted on. `next` absent: that was all. */
+  act(action: Action, filter: JobFilter, page?: Page): Promise<{ readonly count: number; readonly next?: string }>;
+  update(changes: readonly JobChange[]): Promise<readonly ChangeResult[]>;
+  /** Resolves to the settings as they are now. A queue that was unknown is known from now on. */
+  configure(queue: string, change: SettingsChange): Promise<QueueSettings>;
+  /** Oldest first; the last ones that are kept when `after` is absent. At most `limit`, 1,000 by default. */
+  events(after?: number, limit?: number): Promise<JobEvents>;
 }

@@ -4,9 +4,10 @@ import { assertOption } from '../errors.ts';
 /**
  * @param attempt the attempt that just failed, 1 for the first
  * @param random uniform in [0, 1), as `Math.random`
+ * @param error what it failed with: a store that said when to come back may have its way
  * @returns milliseconds until the next attempt
  */
-export type Backoff = (attempt: number, random: () => number) => number;
+export type Backoff = (attempt: number, random: () => number, error: Error) => number;
 
 export interface ExponentialOptions {
   /** Wait after the first failure, ms. Minimum 0. Default 1,000. */
@@ -31,6 +32,14 @@ export function exponential(options: ExponentialOptions = {}): Backoff {
     const wait = Math.min(max, base * factor ** (attempt - 1));
     return Math.round(wait * (1 - jitter * random()));
   };
+}
+
+/**
+ * 16 s, 31 s, 96 s, … attempt⁴ + 15 seconds: 25 attempts take about 20 days, long enough for somebody to notice and mend
+ * what is wrong. Up to `10 × attempt` seconds more are random. (Sidekiq's formula, which Faktory and Asynq took over.)
+ */
+export function polynomial(): Backoff {
+  return (attempt, random) => Math.round(1000 * (attempt ** 4 + 15 + 10 * attempt * random()));
 }
 
 /** The same wait every time, ms. */

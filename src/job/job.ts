@@ -6,9 +6,11 @@
  * The definition carries the types: clients that enqueue `mail` must pass `{ address }`, and results have the type that
  * `run` returns. Nothing happens when a job is defined; a JobServer runs it, a Client enqueues it.
  */
-import { assertOption } from '../errors.ts';
-import { type Backoff, exponential } from './backoff.ts';
+import { assertKnown, assertOption } from '../errors.ts';
+import { type Backoff, polynomial } from './backoff.ts';
+import { type Codec, json } from './codec.ts';
 import type { StandardSchema } from './schema.ts';
+import type { UniqueOptions } from './unique.ts';
 
 /** What a running job knows about itself. */
 export interface JobContext {
@@ -22,26 +24,56 @@ export interface JobContext {
   readonly crashes: number;
   /** When the job was enqueued, ms since the epoch. */
   readonly addedAt: number;
-  /** Aborts at the job's timeout (reason JOB_TIMEOUT) and when the server's stop deadline has passed (reason STOPPED). */
+  readonly key: string | undefined;
+  readonly tags: readonly string[];
+  readonly headers: Readonly<Record<string, string>>;
+  /**
+   * Aborts at the job's timeout (reason JOB_TIMEOUT), when somebody cancels the job (JOB_CANCELLED), and when the server's
+   * stop deadline has passed (STOPPED).
+   */
   readonly signal: AbortSignal;
   /** The payload as it was stored, before decoding. */
   readonly bytes: Uint8Array;
+  /**
+   * Says how far the job is; anybody may read it while it runs and, if the job is kept, afterwards. Any JSON value, at most
+   * 64 KiB. Costs no wait: reports of all jobs leave together, and only the last one of a job counts.
+   */
+  progress(value: unknown): void;
+  /** Adds a line to the job's log, of which the last 1,000 are kept with it. */
+  log(text: string): void;
 }
 
-export interface JobOptions {
+export interface JobOptions<Payload = unknown> {
   /** Queue the job goes to unless the enqueue says otherwise. Default `'default'`. */
   readonly queue?: string;
   /** Runs, the first included, before the job is discarded. Minimum 1. Default 25. */
   readonly maxAttempts?: number;
   /** 0 is served first. Integer 0–9. Default 4. */
   readonly priority?: number;
-  /** The wait before the next attempt. Default `exponential()`. */
+  /** The wait before the next attempt. Default `polynomial()`: about 20 days for 25 attempts. */
   readonly backoff?: Backoff;
+  /** False: this error will not go away, so the job is discarded at once. Default: every error is worth a retry. */
+  readonly retryIf?: (error: Error, job: JobContext) => boolean;
   /**
    * Milliseconds from the start of a run until `context.signal` aborts; the attempt has then failed with JOB_TIMEOUT.
-   * Minimum 1. Default: none. Trap: a body that ignores the signal keeps its worker until it ends.
+   * Minimum 1. Default: none.
    */
   readonly timeout?: number;
+  /**
+   * Milliseconds that a body may go on after its signal aborted, for a timeout or a cancellation. Then a thread is
+   * terminated; a function cannot be, so it is left behind, counted, and its worker is free. Minimum 0. Default 5,000.
+   */
+  readonly grace?: number;
+  /** Keep the record and the result this long after the job completed, ms, for `handle.result()`. Default: not at all. */
+  readonly keepFor?: number;
+  /** Jobs of one key are run in order, fairly, or bounded, see `KeySettings`. Default: no key. */
+  readonly key?: (payload: Payload) => string | undefined;
+  /** For finding jobs. Default: none. */
+  readonly tags?: readonly string[] | ((payload: Payload) => readonly string[]);
+  /** One job for many enqueues. Default: every enqueue is a job. */
+  readonly unique?: UniqueOptions<Payload>;
+  /** How payloads and results are written. Default JSON. */
+  readonly codec?: Codec;
 }
 
 /** One job of a batch. */
@@ -70,7 +102,15 @@ export interface JobDefinition<Name extends string = string, Payload = unknown, 
   readonly maxAttempts: number;
   readonly priority: number;
   readonly backoff: Backoff;
+  readonly retryIf: ((error: Error, job: JobContext) => boolean) | undefined;
   readonly timeout: number | undefined;
+  readonly grace: number;
+  readonly keepFor: number | undefined;
+  readonly codec: Codec;
+  /** What depends on the payload. Methods, so that a definition fits where one of any payload is asked for. */
+  keyOf(payload: Payload): string | undefined;
+  tagsOf(payload: Payload): readonly string[];
+  readonly unique: UniqueOptions | undefined;
   readonly schema: StandardSchema<unknown, Payload> | undefined;
   readonly handler: JobHandler<Payload, Result>;
 }
@@ -84,37 +124,40 @@ export type PayloadOf<Job> = Job extends JobDefinition<string, infer Payload, un
 /** The result type of a definition. */
 export type ResultOf<Job> = Job extends JobDefinition<string, infer _, infer Result> ? Result : never;
 
-interface Named<Name extends string> extends JobOptions {
+interface Named<Name extends string, Payload> extends JobOptions<Payload> {
   /** Unique among the jobs of a server; stored with each job. */
   readonly name: Name;
 }
 
 /** A job whose payloads are checked when they are enqueued, and typed by the schema. */
 export function defineJob<const Name extends string, Payload, Result>(
-  job: Named<Name> & {
+  job: Named<Name, Payload> & {
     readonly schema: StandardSchema<unknown, Payload>;
     run(payload: Payload, context: JobContext): Result | Promise<Result>;
   },
 ): JobDefinition<Name, Payload, Result>;
 /** A job typed by the parameter of `run`. */
 export function defineJob<const Name extends string, Payload, Result>(
-  job: Named<Name> & { run(payload: Payload, context: JobContext): Result | Promise<Result> },
+  job: Named<Name, Payload> & { run(payload: Payload, context: JobContext): Result | Promise<Result> },
 ): JobDefinition<Name, Payload, Result>;
 /** A job that is run many at a time. */
 export function defineJob<const Name extends string, Payload, Result>(
-  job: Named<Name> & {
+  job: Named<Name, Payload> & {
     readonly schema?: StandardSchema<unknown, Payload>;
     readonly batch: BatchHandler<Payload, Result>;
   },
 ): JobDefinition<Name, Payload, Result>;
 export function defineJob(
-  job: Named<string> & {
+  job: Named<string, unknown> & {
     readonly schema?: StandardSchema;
     readonly batch?: BatchHandler<unknown, unknown>;
     run?(payload: unknown, context: JobContext): unknown;
   },
 ): JobDefinition {
-  const { name, queue = 'default', maxAttempts = 25, priority = 4, backoff = exponential(), timeout, schema } = job;
+  assertKnown(job, known);
+  const { name, queue = 'default', maxAttempts = 25, priority = 4, backoff = polynomial(), grace = 5_000 } = job;
+  const { timeout, keepFor, retryIf, key, tags = [], unique, codec = json, schema } = job;
+  const isFunction = (value: unknown) => typeof value === 'function';
   assertOption('name', name, typeof name === 'string' && name.length > 0, 'a non-empty string');
   assertOption('queue', queue, typeof queue === 'string' && queue.length > 0, 'a non-empty string');
   assertOption('maxAttempts', maxAttempts, Number.isInteger(maxAttempts) && maxAttempts >= 1, 'an integer from 1');
@@ -124,9 +167,58 @@ export function defineJob(
     Number.isInteger(priority) && priority >= 0 && priority <= 9,
     'an integer from 0 to 9',
   );
+  assertOption('backoff', backoff, isFunction(backoff), 'a function');
+  assertOption('retryIf', retryIf, retryIf === undefined || isFunction(retryIf), 'a function');
   assertOption('timeout', timeout, timeout === undefined || timeout >= 1, 'a number of milliseconds from 1');
-  return { name, queue, maxAttempts, priority, backoff, timeout, schema, handler: handlerOf(job) };
+  assertOption('grace', grace, grace >= 0, 'a number of milliseconds from 0');
+  assertOption('keepFor', keepFor, keepFor === undefined || keepFor > 0, 'a number of milliseconds above 0');
+  assertOption('key', key, key === undefined || isFunction(key), 'a function of the payload');
+  assertOption(
+    'tags',
+    tags,
+    Array.isArray(tags) || isFunction(tags),
+    'an array of strings, or a function of the payload',
+  );
+  const rules = {
+    name,
+    queue,
+    maxAttempts,
+    priority,
+    backoff,
+    retryIf,
+    timeout,
+    grace,
+    keepFor,
+    unique,
+    codec,
+    schema,
+  };
+  return {
+    ...rules,
+    keyOf: (payload) => key?.(payload),
+    tagsOf: (payload) => (typeof tags === 'function' ? tags(payload) : tags),
+    handler: handlerOf(job),
+  };
 }
+
+const known = {
+  name: true,
+  queue: true,
+  maxAttempts: true,
+  priority: true,
+  backoff: true,
+  retryIf: true,
+  timeout: true,
+  grace: true,
+  keepFor: true,
+  key: true,
+  tags: true,
+  unique: true,
+  codec: true,
+  schema: true,
+  run: true,
+  batch: true,
+} as const satisfies Record<keyof JobOptions | 'name' | 'schema' | 'run' | 'batch', true>;
 
 function handlerOf(job: {
   readonly batch?: BatchHandler<unknown, unknown>;
