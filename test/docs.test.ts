@@ -1,10 +1,10 @@
 /**
- * The manual of the pool is held to its word: its samples compile, run and print what it says, it leaves out no option, and
- * the tests it cites exist.
+ * The manuals are held to their word: their samples compile, run and print what they say, no option is left out, and the
+ * tests they cite exist.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -12,86 +12,117 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const manual = readFileSync(join(root, 'docs/pool.md'), 'utf8');
+const read = (path: string) => readFileSync(join(root, path), 'utf8');
 
-/** The code blocks. The first stands before each of the others, except those with a name: they are files of their own. */
-const blocks = Array.from(manual.matchAll(/^```ts(?: (\S+))?\n(.*?)^```$/gms), ({ 1: name, 2: code = '', index }) => ({
-  name: name ?? `sample-${index}.ts`,
-  isModule: name !== undefined,
-  code,
-  line: manual.slice(0, index).split('\n').length,
-}));
-const [prelude, ...samples] = blocks;
-assert.ok(prelude && samples.length > 5);
+/** A manual, where its options are declared, and where its cited tests stand. */
+const manuals = [
+  {
+    title: 'the pool',
+    pages: ['docs/pool.md'],
+    options: { files: ['options.ts', 'group.ts', 'threads/options.ts'].map((file) => `src/pool/${file}`), least: 30 },
+    tests: (file: string) => `src/pool/${file}.test.ts`,
+    cites: 50,
+  },
+];
 
 /** Where a user would have them: a folder with `millrace` in its `node_modules`. */
 const folder = mkdtempSync(join(tmpdir(), 'millrace-docs-'));
 after(() => rmSync(folder, { recursive: true }));
 const installed = join(folder, 'node_modules/millrace');
 mkdirSync(installed, { recursive: true });
-symlinkSync(join(root, 'src/index.ts'), join(installed, 'index.ts'));
-writeFileSync(join(installed, 'package.json'), '{"name":"millrace","type":"module","exports":"./index.ts"}');
+symlinkSync(join(root, 'src'), join(installed, 'src'));
+const entries = { '.': './src/index.ts' };
+writeFileSync(join(installed, 'package.json'), JSON.stringify({ name: 'millrace', type: 'module', exports: entries }));
 writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
-for (const { name, isModule, code } of samples) {
-  writeFileSync(join(folder, name), isModule ? code : `${prelude.code}\n${code}`);
+
+interface Sample {
+  readonly page: string;
+  readonly line: number;
+  readonly file: string;
+  readonly code: string;
+  /** It has a name: a file that the others import, not a program. */
+  readonly isModule: boolean;
 }
+
+/** The code blocks of a page. The first one stands before each of the others, except those with a name. */
+function samplesOf(page: string): Sample[] {
+  const text = read(page);
+  const blocks = Array.from(text.matchAll(/^```ts(?: (\S+))?\n(.*?)^```$/gms));
+  const prelude = blocks.shift()?.[2] ?? '';
+  return blocks.map(({ 1: name, 2: code = '', index }) => ({
+    page,
+    line: text.slice(0, index).split('\n').length,
+    file: name ?? `${page.replaceAll(/\W/g, '-')}-${index}.ts`,
+    code: name === undefined ? `${prelude}\n${code}` : code,
+    isModule: name !== undefined,
+  }));
+}
+
+const samples = manuals.flatMap(({ pages }) => pages.flatMap(samplesOf));
+for (const { file, code } of samples) writeFileSync(join(folder, file), code);
 
 /** The compiler's options are the project's; what a sample does not use is no mistake. */
 const tsconfig = {
   extends: join(root, 'tsconfig.json'),
   compilerOptions: { typeRoots: [join(root, 'node_modules/@types')], noUnusedLocals: false, noUnusedParameters: false },
-  files: samples.map(({ name }) => name),
+  files: samples.map(({ file }) => file),
   include: [],
 };
 
-describe('The manual of the pool', () => {
-  it('has samples that the compiler accepts', { timeout: 120_000 }, async () => {
+describe('The samples of the manuals', () => {
+  it('are accepted by the compiler', { timeout: 120_000 }, async () => {
+    assert.ok(samples.length > 5);
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(tsconfig));
     const findings = await run(join(root, 'node_modules/.bin/tsc'), '-p', folder).catch(({ stdout }) => stdout);
     assert.equal(findings, '');
   });
 
-  for (const { name, isModule, code, line } of samples) {
+  for (const { page, line, file, code, isModule } of samples) {
     if (isModule) continue;
-    it(`has a sample in line ${line} that prints what it says, and ends`, { timeout: 60_000 }, async () => {
+    it(`print what they say, and end: ${page}, line ${line}`, { timeout: 60_000 }, async () => {
       const said = Array.from(code.matchAll(/\/\/ → (.*)$/gm), ([, text]) => text).join(', ');
-      const printed = await run(process.execPath, join(folder, name));
+      const printed = await run(process.execPath, '--disable-warning=ExperimentalWarning', join(folder, file));
       assert.equal(printed.trim().split('\n').join(', '), said);
     });
   }
-
-  it('names every option there is', () => {
-    const options = ['options.ts', 'group.ts', 'threads/options.ts'].flatMap((file) =>
-      Array.from(
-        readFileSync(join(root, 'src/pool', file), 'utf8').matchAll(/^export interface \w+Options\b.*?\n}/gms),
-        ([text]) => Array.from(text.matchAll(/^ {2}readonly (\w+)\??:/gm), ([, name]) => name as string),
-      ).flat(),
-    );
-    assert.ok(options.length > 30);
-    assert.deepEqual(
-      options.filter((name) => !new RegExp(`\\b${name}\\b`).test(manual)),
-      [],
-    );
-  });
-
-  it('cites tests that exist', () => {
-    const cited = Array.from(manual.matchAll(/`([\w./-]+)`: “([^”]+)”/g));
-    assert.ok(cited.length > 50);
-    const lost = cited.filter(
-      ([, file, title]) => !titlesOf(`src/pool/${file}.test.ts`).some((one) => one.includes(title as string)),
-    );
-    assert.deepEqual(
-      lost.map(([text]) => text),
-      [],
-    );
-  });
 });
 
-/** As they stand in the source: what is filled in when the test runs is not. */
-function titlesOf(file: string): string[] {
-  const source = readFileSync(join(root, file), 'utf8');
-  return Array.from(source.matchAll(/\bit\(\s*(['"`])(.*?)\1,/gs), ([, , title]) =>
-    (title as string).replaceAll('\\', ''),
+for (const { title, pages, options, tests, cites } of manuals) {
+  const manual = pages.map(read).join('\n');
+  describe(`The manual of ${title}`, () => {
+    it('names every option there is', () => {
+      const names = options.files.flatMap((file) =>
+        Array.from(read(file).matchAll(/^export (?:interface \w+(?:Options|Settings)\b).*?\n}/gms), ([text]) =>
+          Array.from(text.matchAll(/^ {2}readonly (\w+)\??:/gm), ([, name]) => name as string),
+        ).flat(),
+      );
+      assert.ok(names.length >= options.least);
+      assert.deepEqual(
+        names.filter((name) => !new RegExp(`\\b${name}\\b`).test(manual)),
+        [],
+      );
+    });
+
+    it('cites tests that exist', () => {
+      const cited = Array.from(manual.matchAll(/`([\w./-]+)`: “([^”]+)”/g));
+      assert.ok(cited.length >= cites);
+      const lost = cited.filter(
+        ([, file, test]) => !titlesOf(tests(file as string)).some((one) => one.includes(test as string)),
+      );
+      assert.deepEqual(
+        lost.map(([text]) => text),
+        [],
+      );
+    });
+  });
+}
+
+/** Titles as they stand in the source: what is filled in when the test runs is not. */
+function titlesOf(pattern: string): string[] {
+  return globSync(pattern, { cwd: root }).flatMap((file) =>
+    Array.from(read(file).matchAll(/\bit\(\s*(['"`])(.*?)\1,/gs), ([, , title]) =>
+      (title as string).replaceAll('\\', ''),
+    ),
   );
 }
 
