@@ -1,43 +1,85 @@
 /**
- * Who wants to be woken, and for which queues. Many reasons in one turn of the event loop are one call per listener.
+ * Who wants to hear of what. Many reasons in one turn of the event loop are one call per listener, and a reason costs
+ * nothing while nobody listens.
  */
+import type { Topic } from './backend.ts';
+
 interface Entry {
-  readonly queues: ReadonlySet<string>;
+  readonly wants: (heard: Heard) => boolean;
   readonly listener: () => void;
+}
+
+/** What has happened since the listeners were called last. */
+interface Heard {
+  readonly queues: Set<string>;
+  readonly servers: Set<string>;
+  news: boolean;
+  schedules: boolean;
 }
 
 export class Listeners {
   readonly #entries = new Set<Entry>();
-  readonly #woken = new Set<string>();
+  #heard: Heard | undefined;
 
   get size(): number {
     return this.#entries.size;
   }
 
   /** Returns the way to remove it; a removed listener is not called any more, not even for what was noted before. */
-  add(queues: readonly string[], listener: () => void): () => void {
-    const entry = { queues: new Set(queues), listener };
+  add(topic: Topic, listener: () => void): () => void {
+    const entry = { wants: wantsOf(topic), listener };
     this.#entries.add(entry);
     return () => void this.#entries.delete(entry);
   }
 
-  /** Notes that something in `queue` may have become available. Costs nothing while nobody listens. */
+  /** Something in `queue` may have become available. */
   wake(queue: string): void {
-    if (this.#entries.size === 0) return;
-    if (this.#woken.size === 0) setImmediate(() => this.#call());
-    this.#woken.add(queue);
+    this.#note()?.queues.add(queue);
+  }
+
+  /** There may be an order for `server`. */
+  order(server: string): void {
+    this.#note()?.servers.add(server);
+  }
+
+  /** A kept job has ended, or an event was recorded. */
+  news(): void {
+    const heard = this.#note();
+    if (heard) heard.news = true;
+  }
+
+  /** A schedule was put or removed. */
+  schedules(): void {
+    const heard = this.#note();
+    if (heard) heard.schedules = true;
   }
 
   clear(): void {
     this.#entries.clear();
   }
 
+  #note(): Heard | undefined {
+    if (this.#entries.size === 0 || this.#heard) return this.#heard;
+    setImmediate(() => this.#call());
+    this.#heard = { queues: new Set(), servers: new Set(), news: false, schedules: false };
+    return this.#heard;
+  }
+
   #call(): void {
-    const woken = [...this.#woken];
-    this.#woken.clear();
+    const heard = this.#heard as Heard;
+    this.#heard = undefined;
     for (const entry of [...this.#entries]) {
       // One that was called may have removed another.
-      if (this.#entries.has(entry) && woken.some((queue) => entry.queues.has(queue))) entry.listener();
+      if (this.#entries.has(entry) && entry.wants(heard)) entry.listener();
     }
   }
+}
+
+function wantsOf(topic: Topic): (heard: Heard) => boolean {
+  if ('queues' in topic) {
+    const queues = [...topic.queues];
+    return (heard) => queues.some((queue) => heard.queues.has(queue));
+  }
+  if ('orders' in topic) return (heard) => heard.servers.has(topic.orders);
+  return 'news' in topic ? (heard) => heard.news : (heard) => heard.schedules;
 }
