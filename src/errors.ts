@@ -63,12 +63,14 @@ const catalogue = {
   JOB_SNOOZED: (f: { delay: number }) => `the job asked to run again in ${f.delay} ms`,
   JOB_CANCELLED: (f: { reason: string }) => `the job was cancelled: ${f.reason}`,
   JOB_FAILED: (f: { id: string; state: string; reason: string }) => `job ${f.id} was ${f.state}: ${f.reason}`,
+  RESULT_TIMEOUT: (f: { id: string; timeout: number }) => `job ${f.id} has not ended within ${f.timeout} ms`,
   RESULT_NOT_KEPT: (f: { id: string }) =>
     `job ${f.id} is not known any more and its result was not kept; give the job \`keepFor\` to wait for results`,
+  ENQUEUE_REFUSED: (f: { name: string; reason: string }) => `job "${f.name}" was not enqueued: ${f.reason}`,
   PAYLOAD_INVALID: (f: { name: string; issues: readonly string[] }) =>
     `the payload does not fit job "${f.name}": ${f.issues.join('; ')}`,
-  PAYLOAD_NOT_JSON: (f: { name: string; got: unknown }) =>
-    `the payload of job "${f.name}" cannot be written as JSON: got ${show(f.got)}`,
+  PAYLOAD_NOT_JSON: (f: { name: string; got: unknown; hint?: string | undefined }) =>
+    `the payload of job "${f.name}" cannot be written as JSON: got ${show(f.got)}${f.hint ? `; ${f.hint}` : ''}`,
   PAYLOAD_TOO_LARGE: (f: { name: string; bytes: number; limit: number }) =>
     `the payload of job "${f.name}" has ${f.bytes} bytes, at most ${f.limit} are allowed`,
   CODEC_MISMATCH: (f: { name: string; expected: string; got: string }) =>
