@@ -5,17 +5,17 @@
  *   conformance('my backend', { open: async () => ({ backend, advance: (ms) => clock.advance(ms) }) });
  *
  * Run it with `node --test`. Each sentence opens a backend of its own and closes it. Nothing sleeps: time is moved with
- * `advance`, and what happens by itself (a wake-up) is awaited.
+ * `advance`, and what happens by itself (a listener being called) is awaited.
  */
 import { describe } from 'node:test';
 import { adding } from './conformance/adding.ts';
 import { claiming } from './conformance/claiming.ts';
 import { closing } from './conformance/closing.ts';
 import { leasing } from './conformance/leasing.ts';
+import { listening } from './conformance/listening.ts';
 import { managing } from './conformance/managing.ts';
 import { settling } from './conformance/settling.ts';
 import { type Harness, opener } from './conformance/support.ts';
-import { waking } from './conformance/waking.ts';
 
 export type { Harness, Opened } from './conformance/support.ts';
 
@@ -23,6 +23,6 @@ export type { Harness, Opened } from './conformance/support.ts';
 export function conformance(name: string, harness: Harness): void {
   const open = opener(harness);
   describe(`${name} keeps the backend contract`, () => {
-    for (const chapter of [adding, claiming, settling, leasing, waking, managing, closing]) chapter(open);
+    for (const chapter of [adding, claiming, settling, leasing, listening, managing, closing]) chapter(open);
   });
 }

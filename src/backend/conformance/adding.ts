@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { NewJob } from '../backend.ts';
-import { add, claim, counts, job, type Open, settle, text } from './support.ts';
+import { add, claim, counts, job, list, type Open, settle, text } from './support.ts';
 
 export function adding(open: Open): void {
   describe('add', () => {
@@ -15,9 +15,9 @@ export function adding(open: Open): void {
         [2, 0, 1],
       );
       assert.deepEqual(ids.flat(), ids.flat().toSorted());
-      assert.deepEqual((await backend.list({})).map(text), ['1', '2', '3']);
+      assert.deepEqual((await list(backend)).map(text), ['1', '2', '3']);
       assert.deepEqual(
-        (await backend.list({})).map(({ id }) => id),
+        (await list(backend)).map(({ id }) => id),
         ids.flat(),
       );
     });
@@ -100,7 +100,7 @@ export function adding(open: Open): void {
       await settle(backend, [one], retry);
       assert.deepEqual(await backend.add([group]), [{ status: 'full', queue: 'q', waiting: 2, limit: 2 }]);
       await settle(backend, [two], { kind: 'completed' });
-      await backend.cancel({ ids: [one.id] }, 'room');
+      await backend.act({ kind: 'cancel', reason: 'room' }, { ids: [one.id] });
       assert.equal((await backend.add([group]))[0]?.status, 'stored');
     });
 
@@ -153,6 +153,18 @@ export function adding(open: Open): void {
         { payload: 'text' },
         { runAt: Number.NaN },
         { queue: 'half a \ud83d' },
+        { key: '' },
+        { key: 'half a \ud83d' },
+        { key: 'k'.repeat(256) },
+        { tags: 'one' },
+        { tags: [''] },
+        { tags: Array.from({ length: 65 }, String) },
+        { headers: { a: 1 } },
+        { headers: { a: 'x'.repeat(16_384) } },
+        { keepFor: 0 },
+        { id: '' },
+        { unique: { key: 'u', mode: 'sometimes', states: ['available'] } },
+        { unique: { key: 'u', mode: 'keep', states: ['asleep'] } },
       ];
       for (const part of bad) {
         const wrong = job('', part as Partial<NewJob>);
@@ -168,7 +180,7 @@ export function adding(open: Open): void {
           JSON.stringify(part),
         );
       }
-      assert.deepEqual(await backend.list({}), []);
+      assert.deepEqual(await list(backend), []);
     });
   });
 }

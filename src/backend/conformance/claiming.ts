@@ -61,19 +61,19 @@ export function claiming(open: Open): void {
     it('gives nothing of a paused queue, whoever paused it, until it is resumed', async (t) => {
       const { backend, other } = await open(t, 2);
       await add(backend, [job('1'), job('later', { runAt: 4e12 }), job('x', { queue: 'r' })]);
-      await other.pause('q');
+      await other.configure('q', { paused: true });
       await backend.beat(server());
       const result = await backend.claim({ server: 'a', queues: ['q', 'r'], limit: 5 });
       assert.deepEqual(result.jobs.map(text), ['x']);
       assert.equal(result.nextAt, undefined);
-      assert.equal((await backend.counts()).find(({ queue }) => queue === 'q')?.paused, true);
-      await backend.resume('q');
+      assert.equal((await backend.counts()).find(({ queue }) => queue === 'q')?.settings.paused, true);
+      await backend.configure('q', { paused: false });
       assert.deepEqual((await claim(other)).map(text), ['1']);
     });
 
     it('takes jobs into a paused queue', async (t) => {
       const { backend } = await open(t);
-      await backend.pause('q');
+      await backend.configure('q', { paused: true });
       await add(backend, [job()]);
       assert.deepEqual(await counts(backend), { available: 1 });
     });

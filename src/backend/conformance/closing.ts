@@ -30,21 +30,27 @@ export function closing(open: Open): void {
         () => backend.servers(),
         () => backend.get('x'),
         () => backend.list({}),
-        () => backend.retry({}),
-        () => backend.cancel({}, ''),
-        () => backend.remove({}),
-        () => backend.pause('q'),
-        () => backend.resume('q'),
+        () => backend.report('a', []),
+        () => backend.orders('a'),
+        () => backend.tidy(),
+        () => backend.act({ kind: 'retry' }, {}),
+        () => backend.update([]),
+        () => backend.configure('q', {}),
+        () => backend.schedules(),
+        () => backend.dueSchedules(1),
+        () => backend.fire([]),
+        () => backend.removeSchedule('s'),
+        () => backend.events(),
       ];
       for (const call of calls) await assert.rejects(call, closed, String(call));
     });
 
-    it('ends the wake-ups', async (t) => {
+    it('ends the listening', async (t) => {
       const { backend } = await open(t);
-      const stop = backend.wake(['q'], () => assert.fail('woken after the end'));
+      const stop = backend.listen({ queues: ['q'] }, () => assert.fail('woken after the end'));
       await add(backend, [job()]).then(() => backend.close());
       stop();
-      assert.throws(() => backend.wake(['q'], () => {}), closed);
+      assert.throws(() => backend.listen({ queues: ['q'] }, () => {}), closed);
     });
   });
 }

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Backend } from '../backend.ts';
-import { add, claim, counts, failure, job, type Open, settle, text } from './support.ts';
+import type { JobFilter, Page } from '../filter.ts';
+import { act, add, claim, counts, failure, job, list, type Open, settle, text } from './support.ts';
 
 /** One job in every state that is kept, the state being its payload. */
 async function oneOfEach(backend: Backend): Promise<Record<string, string>> {
@@ -16,11 +17,12 @@ async function oneOfEach(backend: Backend): Promise<Record<string, string>> {
   await settle(backend, [discarded], { kind: 'discarded', error: failure() });
   await settle(backend, [cancelled], { kind: 'cancelled', error: failure() });
   await settle(backend, [retryable], { kind: 'failed', error: failure(), retryAt: 4e12 });
-  const waiting = await add(backend, [job('scheduled', { runAt: 4e12 }), job('available')]);
-  const all = [...ids, ...waiting];
+  const more = await add(backend, [job('scheduled', { runAt: 4e12 }), job('available')]);
+  const all = [...ids, ...more];
   return Object.fromEntries([...names, 'scheduled', 'available'].map((name, i) => [name, all[i] as string]));
 }
 
+const waiting = ['scheduled', 'available', 'retryable'] as const;
 const one = { scheduled: 1, available: 1, running: 1, retryable: 1, discarded: 1, cancelled: 1 };
 
 export function managing(open: Open): void {
@@ -48,15 +50,15 @@ export function managing(open: Open): void {
         job('3', { name: 'x', queue: 'r' }),
         job('4', { name: 'x', runAt: 4e12 }),
       ]);
-      const list = async (...args: Parameters<Backend['list']>) => (await backend.list(...args)).map(text).join('');
-      assert.equal(await list({}), '1234');
-      assert.equal(await list({}, 2), '12');
-      assert.equal(await list({ queue: 'q' }), '124');
-      assert.equal(await list({ name: 'x' }), '134');
-      assert.equal(await list({ name: 'x', queue: 'q', states: ['available'] }), '1');
-      assert.equal(await list({ states: ['scheduled', 'running'] }), '4');
-      assert.equal(await list({ ids: [ids[2] as string, ids[0] as string, 'no such id'] }), '13');
-      assert.equal((await list({ ids: [] })) + (await list({ states: [] })) + (await list({ queue: 'none' })), '');
+      const found = async (filter: JobFilter, page?: Page) => (await list(backend, filter, page)).map(text).join('');
+      assert.equal(await found({}), '1234');
+      assert.equal(await found({}, { limit: 2 }), '12');
+      assert.equal(await found({ queue: 'q' }), '124');
+      assert.equal(await found({ name: 'x' }), '134');
+      assert.equal(await found({ name: 'x', queue: 'q', states: ['available'] }), '1');
+      assert.equal(await found({ states: ['scheduled', 'running'] }), '4');
+      assert.equal(await found({ ids: [ids[2] as string, ids[0] as string, 'no such id'] }), '13');
+      assert.equal((await found({ ids: [] })) + (await found({ states: [] })) + (await found({ queue: 'none' })), '');
     });
 
     it('list gives 100 jobs when it is not told how many', async (t) => {
@@ -65,14 +67,14 @@ export function managing(open: Open): void {
         backend,
         Array.from({ length: 101 }, () => job()),
       );
-      assert.equal((await backend.list({})).length, 100);
+      assert.equal((await list(backend)).length, 100);
     });
 
     it('retry makes waiting and ended jobs available now; ended ones start over', async (t) => {
       const { backend, other, advance } = await open(t, 2);
       const ids = await oneOfEach(backend);
       await advance(10);
-      assert.equal(await other.retry({}), 4);
+      assert.equal(await act(other, { kind: 'retry' }), 4);
       assert.deepEqual(await counts(backend), { available: 5, running: 1 });
       const retried = await backend.get(ids.discarded as string);
       assert.deepEqual([retried?.attempt, retried?.crashes, retried?.endedAt], [1, 0, undefined]);
@@ -86,7 +88,7 @@ export function managing(open: Open): void {
       const { backend, other, advance } = await open(t, 2);
       const ids = await oneOfEach(backend);
       await advance(10);
-      assert.equal(await other.cancel({}, 'not needed'), 3);
+      assert.equal(await act(other, { kind: 'cancel', reason: 'not needed' }, { states: waiting }), 3);
       assert.deepEqual(await counts(backend), { running: 1, discarded: 1, cancelled: 4 });
       const cancelled = await backend.get(ids.available as string);
       assert.deepEqual(
@@ -100,9 +102,9 @@ export function managing(open: Open): void {
     it('remove takes away what is not running', async (t) => {
       const { backend, other } = await open(t, 2);
       const ids = await oneOfEach(backend);
-      assert.equal(await other.remove({ states: ['discarded', 'running'] }), 1);
+      assert.equal(await act(other, { kind: 'remove' }, { states: ['discarded', 'running'] }), 1);
       assert.equal(await backend.get(ids.discarded as string), undefined);
-      assert.equal(await other.remove({}), 4);
+      assert.equal(await act(other, { kind: 'remove' }), 4);
       assert.deepEqual(await counts(backend), { running: 1 });
       assert.deepEqual(await claim(backend), []);
     });
@@ -110,10 +112,10 @@ export function managing(open: Open): void {
     it('retry, cancel and remove touch only what matches', async (t) => {
       const { backend } = await open(t);
       const [id] = await add(backend, [job('1', { name: 'x' }), job('2'), job('3', { queue: 'r' })]);
-      assert.equal(await backend.cancel({ name: 'x' }, ''), 1);
-      assert.equal(await backend.remove({ queue: 'r' }), 1);
-      assert.equal(await backend.cancel({ ids: [] }, ''), 0);
-      assert.equal(await backend.retry({ ids: [id as string], queue: 'q' }), 1);
+      assert.equal(await act(backend, { kind: 'cancel', reason: '' }, { name: 'x' }), 1);
+      assert.equal(await act(backend, { kind: 'remove' }, { queue: 'r' }), 1);
+      assert.equal(await act(backend, { kind: 'cancel', reason: '' }, { ids: [] }), 0);
+      assert.equal(await act(backend, { kind: 'retry' }, { ids: [id as string], queue: 'q' }), 1);
       assert.deepEqual((await claim(backend)).map(text), ['2', '1'].toSorted());
     });
 
@@ -123,7 +125,7 @@ export function managing(open: Open): void {
       const [id] = await add(elsewhere.backend, [job()]);
       await add(backend, [job()]);
       assert.equal(await backend.get(id as string), undefined);
-      assert.equal(await backend.remove({ ids: [id as string] }), 0);
+      assert.equal(await act(backend, { kind: 'remove' }, { ids: [id as string] }), 0);
     });
   });
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { maxErrors } from '../backend.ts';
-import { add, claim, counts, failure, job, type Open, settle, text } from './support.ts';
+import { add, claim, counts, failure, job, list, type Open, settle, text } from './support.ts';
 
 export function settling(open: Open): void {
   describe('settle', () => {
@@ -59,7 +59,7 @@ export function settling(open: Open): void {
         { id: one.id, claim: one.claim, ending: { kind: 'discarded', error: failure() } },
         { id: two.id, claim: two.claim, ending: { kind: 'cancelled', error: failure() } },
       ]);
-      const records = await backend.list({ ids });
+      const records = await list(backend, { ids });
       assert.deepEqual(
         records.map(({ state, attempt, errors }) => ({ state, attempt, errors })),
         [

@@ -1,7 +1,9 @@
 /** What the chapters of the conformance suite share: opening a backend for one test, and short words for long calls. */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import type { AddGroup, Backend, ClaimedJob, Ending, NewJob, ServerInfo } from '../backend.ts';
+import type { AddGroup, Backend, Capability, ClaimedJob, Ending, NewJob, ServerInfo, Topic } from '../backend.ts';
+import type { Action, JobFilter, Page } from '../filter.ts';
+import type { JobRecord } from '../records.ts';
 
 export interface Opened {
   /** Open, and empty. */
@@ -42,6 +44,38 @@ export function opener(harness: Harness): Open {
     });
     return { backend: opened.backend, other, advance: (ms) => opened.advance(ms) };
   };
+}
+
+/** What using a capability looks like: each of these must be refused by a backend that lacks it. */
+const uses: Readonly<Record<Capability, (backend: Backend) => Promise<unknown>>> = {
+  keys: (backend) => backend.add([{ jobs: [job('', { key: 'k' })] }]),
+  unique: (backend) =>
+    backend.add([{ jobs: [job('', { unique: { key: 'u', mode: 'keep', states: ['available'] } })] }]),
+  schedules: (backend) => backend.putSchedule({ key: 's', rule: 'r', job: job(), nextAt: undefined }),
+  events: (backend) => backend.configure('q', { events: 1 }),
+  results: (backend) => backend.add([{ jobs: [job('', { keepFor: 1 })] }]),
+  search: (backend) => backend.list({ where: [{ path: ['a'], is: '=', value: 1 }] }),
+  update: (backend) => backend.update([{ id: 'x', priority: 1 }]),
+  limits: (backend) => backend.configure('q', { concurrency: 1 }),
+};
+
+/**
+ * Opens a backend for a sentence about `capability`. One that lacks it must say so and refuse its use; there is nothing
+ * more to tell of it then, and the answer is undefined.
+ */
+export async function capable(
+  open: Open,
+  t: TestContext,
+  capability: Capability,
+  views: 1 | 2 = 1,
+): Promise<Bench | undefined> {
+  const bench = await open(t, views);
+  const reason = bench.backend.lacks?.[capability];
+  if (reason === undefined) return bench;
+  assert.ok(reason.length > 0, 'why it lacks it');
+  await assert.rejects(uses[capability](bench.backend), { code: 'MILLRACE_NOT_SUPPORTED' });
+  assert.deepEqual(await list(bench.backend), []);
+  return undefined;
 }
 
 /** A job for queue `q` whose payload is `text`. */
@@ -86,4 +120,38 @@ export async function counts(backend: Backend, queue = 'q'): Promise<Record<stri
   const found = (await backend.counts()).find((each) => each.queue === queue);
   const numbers = Object.entries(found ?? {}).filter((entry) => typeof entry[1] === 'number' && entry[1] !== 0);
   return Object.fromEntries(numbers) as Record<string, number>;
+}
+
+/** The first page of what matches. */
+export async function list(backend: Backend, filter: JobFilter = {}, page?: Page): Promise<readonly JobRecord[]> {
+  return (await backend.list(filter, page)).jobs;
+}
+
+/** How many jobs `action` was done to, on all pages. */
+export async function act(backend: Backend, action: Action, filter: JobFilter = {}): Promise<number> {
+  let all = 0;
+  let after: string | undefined;
+  do {
+    const { count, next } = await backend.act(action, filter, after === undefined ? {} : { after });
+    all += count;
+    after = next;
+  } while (after !== undefined);
+  return all;
+}
+
+/** The record of a job that must be known. */
+export async function known(backend: Backend, id: string | undefined): Promise<JobRecord> {
+  const record = await backend.get(id as string);
+  assert.ok(record, `job ${id} is known`);
+  return record;
+}
+
+/** Resolves when `topic` is heard of next. */
+export function heard(backend: Backend, topic: Topic): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = backend.listen(topic, () => {
+      stop();
+      resolve();
+    });
+  });
 }
