@@ -9,6 +9,7 @@
 import { assertKnown, assertOption } from '../errors.ts';
 import { type Backoff, polynomial } from './backoff.ts';
 import { type Codec, json } from './codec.ts';
+import type { Control } from './control.ts';
 import type { StandardSchema } from './schema.ts';
 import type { UniqueOptions } from './unique.ts';
 
@@ -36,12 +37,25 @@ export interface JobContext {
   readonly bytes: Uint8Array;
   /**
    * Says how far the job is; anybody may read it while it runs and, if the job is kept, afterwards. Any JSON value, at most
-   * 64 KiB. Costs no wait: reports of all jobs leave together, and only the last one of a job counts.
+   * 64 KiB: throws OPTION_INVALID for another one. Costs no wait: reports of all jobs leave together, and only the last one
+   * of a job counts. Does nothing once the job has ended.
    */
   progress(value: unknown): void;
-  /** Adds a line to the job's log, of which the last 1,000 are kept with it. */
+  /** Adds a line to the job's log, of which the last 1,000 are kept with it. A line is cut at 4,096 characters. */
   log(text: string): void;
 }
+
+/** What a body in a thread knows about its job. The stored bytes stay where they are: it gets the decoded payload. */
+export interface ThreadJobContext extends Omit<JobContext, 'bytes'> {
+  /** True as soon as `signal` would abort. Reads shared memory, so a loop that never yields can look at it too. */
+  readonly aborted: boolean;
+}
+
+/** The default export of a module that is a job's body. */
+export type ThreadBody<Payload = never, Result = unknown> = (
+  payload: Payload,
+  job: ThreadJobContext,
+) => Result | Promise<Result>;
 
 export interface JobOptions<Payload = unknown> {
   /** Queue the job goes to unless the enqueue says otherwise. Default `'default'`. */
@@ -116,8 +130,13 @@ export interface JobDefinition<Name extends string = string, Payload = unknown, 
 }
 
 export type JobHandler<Payload, Result> =
-  | { readonly kind: 'single'; run(payload: Payload, context: JobContext): Result | Promise<Result> }
-  | ({ readonly kind: 'batch' } & Required<BatchHandler<Payload, Result>>);
+  | {
+      readonly kind: 'single';
+      run(payload: Payload, context: JobContext): Result | Control | Promise<Result | Control>;
+    }
+  | ({ readonly kind: 'batch' } & Required<BatchHandler<Payload, Result>>)
+  /** `threads` undefined: as many as the machine has cores, at most the server's workers. */
+  | { readonly kind: 'thread'; readonly module: URL; readonly threads: number | undefined };
 
 /** The payload type of a definition. */
 export type PayloadOf<Job> = Job extends JobDefinition<string, infer Payload, unknown> ? Payload : never;
@@ -129,30 +148,48 @@ interface Named<Name extends string, Payload> extends JobOptions<Payload> {
   readonly name: Name;
 }
 
+/** What a body returns, without what only says how it ended. */
+type Plain<Result> = Exclude<Result, Control>;
+type BodyPayload<Body> = Body extends (payload: infer Payload, ...rest: never[]) => unknown ? Payload : never;
+type BodyResult<Body> = Body extends (...args: never[]) => infer Result ? Plain<Awaited<Result>> : never;
+
 /** A job whose payloads are checked when they are enqueued, and typed by the schema. */
 export function defineJob<const Name extends string, Payload, Result>(
   job: Named<Name, Payload> & {
     readonly schema: StandardSchema<unknown, Payload>;
     run(payload: Payload, context: JobContext): Result | Promise<Result>;
   },
-): JobDefinition<Name, Payload, Result>;
+): JobDefinition<Name, Payload, Plain<Result>>;
 /** A job typed by the parameter of `run`. */
 export function defineJob<const Name extends string, Payload, Result>(
   job: Named<Name, Payload> & { run(payload: Payload, context: JobContext): Result | Promise<Result> },
-): JobDefinition<Name, Payload, Result>;
+): JobDefinition<Name, Payload, Plain<Result>>;
 /** A job that is run many at a time. */
 export function defineJob<const Name extends string, Payload, Result>(
   job: Named<Name, Payload> & {
     readonly schema?: StandardSchema<unknown, Payload>;
     readonly batch: BatchHandler<Payload, Result>;
   },
-): JobDefinition<Name, Payload, Result>;
-export function defineJob(
-  job: Named<string, unknown> & {
-    readonly schema?: StandardSchema;
-    readonly batch?: BatchHandler<unknown, unknown>;
-    run?(payload: unknown, context: JobContext): unknown;
+): JobDefinition<Name, Payload, Plain<Result>>;
+/**
+ * A job whose body is the default export of a module, and runs in a thread: for bodies that compute. It is typed by naming
+ * the module's type:
+ *
+ *   defineJob<typeof import('./resize.ts').default>({ name: 'resize', thread: new URL('./resize.ts', import.meta.url) })
+ *
+ * Payload and result go from thread to thread as structured clones. A body that goes on `grace` ms after its signal aborted
+ * is ended with its thread; one that kills its thread (memory, `process.exit`) fails its own attempt with THREAD_DIED.
+ */
+export function defineJob<Body extends ThreadBody = ThreadBody<unknown>>(
+  job: Named<string, BodyPayload<Body>> & {
+    readonly schema?: StandardSchema<unknown, BodyPayload<Body>>;
+    readonly thread: URL;
+    /** Threads that run it in a server. Integer from 1. Default: one per core, at most the server's workers. */
+    readonly threads?: number;
   },
+): JobDefinition<string, BodyPayload<Body>, BodyResult<Body>>;
+export function defineJob(
+  job: Named<string, unknown> & Handlers & { readonly schema?: StandardSchema },
 ): JobDefinition {
   assertKnown(job, known);
   const { name, queue = 'default', maxAttempts = 25, priority = 4, backoff = polynomial(), grace = 5_000 } = job;
@@ -218,20 +255,35 @@ const known = {
   schema: true,
   run: true,
   batch: true,
-} as const satisfies Record<keyof JobOptions | 'name' | 'schema' | 'run' | 'batch', true>;
+  thread: true,
+  threads: true,
+} as const satisfies Record<keyof JobOptions | keyof Handlers | 'name' | 'schema', true>;
 
-function handlerOf(job: {
+/** The three ways to say what runs; exactly one is given. */
+interface Handlers {
   readonly batch?: BatchHandler<unknown, unknown>;
+  readonly thread?: URL;
+  readonly threads?: number;
   run?(payload: unknown, context: JobContext): unknown;
-}): JobHandler<unknown, unknown> {
-  const { batch, run } = job;
-  if (!batch) {
-    assertOption('run', run, typeof run === 'function', 'a function (or give `batch`)');
+}
+
+function handlerOf({ batch, thread, threads, run }: Handlers): JobHandler<unknown, unknown> {
+  const isCount = (value: unknown) => Number.isInteger(value) && (value as number) >= 1;
+  assertOption('threads', threads, threads === undefined || thread !== undefined, 'given only with `thread`');
+  if (batch === undefined && thread === undefined) {
+    assertOption('run', run, typeof run === 'function', 'a function (or give `batch` or `thread`)');
     return { kind: 'single', run: run as (payload: unknown, context: JobContext) => unknown };
   }
+  assertOption('run', run, run === undefined, 'absent when `batch` or `thread` is given');
+  if (batch === undefined) {
+    assertOption('thread', thread, thread instanceof URL, 'the URL of a module');
+    assertOption('threads', threads, threads === undefined || isCount(threads), 'an integer from 1');
+    return { kind: 'thread', module: thread as URL, threads };
+  }
+  assertOption('thread', thread, thread === undefined, 'absent when `batch` is given');
   const { size, wait = 0 } = batch;
-  assertOption('run', run, run === undefined, 'absent when `batch` is given');
-  assertOption('batch.size', size, Number.isInteger(size) && size >= 1, 'an integer from 1');
+  assertOption('batch.size', size, isCount(size), 'an integer from 1');
   assertOption('batch.wait', wait, typeof wait === 'number' && wait >= 0, 'a number of milliseconds from 0');
+  assertOption('batch.run', batch.run, typeof batch.run === 'function', 'a function');
   return { kind: 'batch', size, wait, run: (items, signal) => batch.run(items, signal) };
 }
