@@ -2,19 +2,26 @@
  * The way in: validates, encodes and stores jobs.
  *
  *   const client = new Client({ backend, jobs: [mail] });
- *   await client.enqueue(mail, { address: 'ada@example.org' });
+ *   const handle = await client.enqueue(mail, { address: 'ada@example.org' });
  *
  * When a promise of the client resolves, the job is stored as safely as the backend stores anything (its loss table says
  * how safely that is). Calls that are made at the same time leave in one batch, so a thousand concurrent `enqueue` cost a few
  * commits, not a thousand.
  */
-import type { AddGroup, AddResult, Backend, NewJob } from '../backend/backend.ts';
+import type { AddGroup, AddResult, Backend, ChangeResult, NewJob } from '../backend/backend.ts';
+import type { ScheduleRecord } from '../backend/schedule.ts';
 import { Batcher } from '../batch.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import { assertOption, MillraceError } from '../errors.ts';
-import { encode } from '../job/codec.ts';
-import type { JobDefinition, PayloadOf } from '../job/job.ts';
+import { assertKnown, assertOption, MillraceError } from '../errors.ts';
+import type { JobDefinition, PayloadOf, ResultOf } from '../job/job.ts';
+import { nextTick, parseRule, type ScheduleRule, serializeRule } from '../job/rule.ts';
 import { validate } from '../job/schema.ts';
+import { draftOf, jobOf, makeJob } from './draft.ts';
+import { type EnqueueOptions, noOptions, type Template, templateOf } from './enqueue-options.ts';
+import { type HandleHome, JobHandle, type JobUpdate } from './handle.ts';
+import { type Inbox, validateNow } from './inbox.ts';
+import { type EnqueueMiddleware, passThrough } from './middleware.ts';
+import { Results } from './results.ts';
 
 export interface ClientOptions<Jobs extends readonly JobDefinition[]> {
   readonly backend: Backend;
@@ -22,19 +29,17 @@ export interface ClientOptions<Jobs extends readonly JobDefinition[]> {
   readonly jobs?: Jobs;
   /** Refuse jobs with QUEUE_FULL when their queue holds this many waiting ones. Minimum 1. Default: no bound. */
   readonly maxWaiting?: number;
+  /** Refuse payloads of more encoded bytes than this with PAYLOAD_TOO_LARGE. Integer from 1. Default 1 MiB. */
+  readonly maxPayload?: number;
+  /** Around every enqueue, the first one outermost. Default: none. */
+  readonly middleware?: readonly EnqueueMiddleware[];
+  /** Ms between looks for results when nothing wakes the client. Minimum 1. Default 1,000. */
+  readonly pollInterval?: number;
   readonly clock?: Clock;
 }
 
-export interface EnqueueOptions {
-  /** Default: the queue of the definition. */
-  readonly queue?: string;
-  /** 0 is served first. Integer 0–9. Default: that of the definition. */
-  readonly priority?: number;
-  /** Not before this much time has passed, ms. Minimum 0. Default 0. Excludes `at`. */
-  readonly delay?: number;
-  /** Not before this moment, ms since the epoch or a Date. Excludes `delay`. */
-  readonly at?: number | Date;
-}
+/** What a schedule may say about the jobs that its ticks make; when they come is the rule's business. */
+export type ScheduleOptions<Payload = unknown> = Omit<EnqueueOptions<Payload>, 'delay' | 'at' | 'id'>;
 
 /** The definition in `Jobs` whose name is `Name`. */
 type Lookup<Jobs extends readonly JobDefinition[], Name> = Extract<Jobs[number], { readonly name: Name }>;
@@ -47,51 +52,183 @@ type PayloadFor<Jobs extends readonly JobDefinition[], Ref> = Ref extends string
   ? PayloadOf<Lookup<Jobs, Ref>>
   : PayloadOf<Ref>;
 
+type ResultFor<Jobs extends readonly JobDefinition[], Ref> = Ref extends string
+  ? ResultOf<Lookup<Jobs, Ref>>
+  : ResultOf<Ref>;
+
+type HandleFor<Jobs extends readonly JobDefinition[], Ref> = JobHandle<ResultFor<Jobs, Ref>, PayloadFor<Jobs, Ref>>;
+
+type Stored = Extract<AddResult, { readonly ids: readonly string[] }>;
+
+const MAX_PAYLOAD = 1024 * 1024;
+
 export class Client<const Jobs extends readonly JobDefinition[] = readonly []> {
+  readonly #backend: Backend;
+  readonly #clock: Clock;
+  readonly #maxPayload: number;
   readonly #adds: Batcher<AddGroup, AddResult>;
   readonly #jobs = new Map<string, JobDefinition>();
-  readonly #clock: Clock;
   readonly #maxWaiting: number | undefined;
+  readonly #middleware: readonly EnqueueMiddleware[];
+  readonly #results: Results;
+  readonly #home: HandleHome;
+  /** What calls without options share. */
+  readonly #plain = new WeakMap<JobDefinition, Template>();
 
   constructor(options: ClientOptions<Jobs>) {
-    const { backend, jobs, maxWaiting, clock = systemClock } = options;
+    assertKnown(options, known);
+    const { backend, jobs, maxWaiting, maxPayload = MAX_PAYLOAD, middleware = [] } = options;
+    const { pollInterval = 1_000, clock = systemClock } = options;
     assertOption('maxWaiting', maxWaiting, maxWaiting === undefined || maxWaiting >= 1, 'a number from 1');
+    assertOption('maxPayload', maxPayload, Number.isInteger(maxPayload) && maxPayload >= 1, 'an integer from 1');
+    assertOption('pollInterval', pollInterval, pollInterval >= 1, 'a number of milliseconds from 1');
+    const areFunctions = Array.isArray(middleware) && middleware.every((each) => typeof each === 'function');
+    assertOption('middleware', middleware, areFunctions, 'an array of functions');
     for (const job of jobs ?? []) {
       if (this.#jobs.has(job.name)) throw new MillraceError('JOB_DUPLICATE', { name: job.name });
       this.#jobs.set(job.name, job);
     }
+    this.#backend = backend;
     this.#clock = clock;
+    this.#maxPayload = maxPayload;
     this.#maxWaiting = maxWaiting;
+    this.#middleware = middleware;
     this.#adds = new Batcher({ run: (groups) => backend.add(groups) });
+    this.#results = new Results({ backend, clock, poll: pollInterval });
+    this.#home = { backend, clock, results: this.#results, maxPayload };
   }
 
   /**
-   * Stores one job and resolves to its id.
-   * Throws PAYLOAD_INVALID, PAYLOAD_NOT_JSON, JOB_UNKNOWN, QUEUE_FULL, or the backend's reason; then nothing was stored.
+   * Stores one job and resolves to a handle of it.
+   * Throws PAYLOAD_INVALID, PAYLOAD_NOT_JSON, PAYLOAD_TOO_LARGE, OPTION_INVALID, OPTION_UNKNOWN, JOB_UNKNOWN, QUEUE_FULL, what
+   * a middleware throws, or the backend's reason; then nothing was stored.
    */
   async enqueue<Ref extends JobRef<Jobs>>(
     job: Ref,
     payload: PayloadFor<Jobs, Ref>,
-    options: EnqueueOptions = {},
-  ): Promise<string> {
-    const [id] = await this.enqueueMany(job, [payload], options);
-    return id as string;
-  }
-
-  /** Stores all of them or none, in order; resolves to their ids. Throws like `enqueue`. */
-  async enqueueMany<Ref extends JobRef<Jobs>>(
-    job: Ref,
-    payloads: readonly PayloadFor<Jobs, Ref>[],
-    options: EnqueueOptions = {},
-  ): Promise<readonly string[]> {
+    options: EnqueueOptions<PayloadFor<Jobs, Ref>> = noOptions,
+  ): Promise<HandleFor<Jobs, Ref>> {
     const definition = this.#resolve(job);
     const template = this.#template(definition, options);
     const { name, schema } = definition;
-    const jobs: NewJob[] = [];
-    for (const payload of payloads) {
-      jobs.push({ ...template, payload: encode(name, schema ? await validate(name, schema, payload) : payload) });
+    const value = schema ? await validate(name, schema, payload) : payload;
+    if (this.#middleware.length > 0) return (await this.#pass(template, [value]))[0] as HandleFor<Jobs, Ref>;
+    const made = makeJob(template, value, this.#maxPayload);
+    return this.#handle(stored(await this.#adds.add(this.#group([made]))), 0, definition) as HandleFor<Jobs, Ref>;
+  }
+
+  /** Stores all of them or none, in order; resolves to their handles. Throws like `enqueue`. */
+  async enqueueMany<Ref extends JobRef<Jobs>>(
+    job: Ref,
+    payloads: readonly PayloadFor<Jobs, Ref>[],
+    options: EnqueueOptions<PayloadFor<Jobs, Ref>> = noOptions,
+  ): Promise<readonly HandleFor<Jobs, Ref>[]> {
+    const definition = this.#resolve(job);
+    const template = this.#template(definition, options);
+    assertOption('id', options.id, options.id === undefined || payloads.length < 2, 'absent for several payloads');
+    const { name, schema } = definition;
+    const values: unknown[] = [];
+    for (const payload of payloads) values.push(schema ? await validate(name, schema, payload) : payload);
+    if (values.length === 0) return [];
+    if (this.#middleware.length > 0) return this.#pass(template, values) as Promise<HandleFor<Jobs, Ref>[]>;
+    const made = values.map((value) => makeJob(template, value, this.#maxPayload));
+    return this.#handles(stored(await this.#adds.add(this.#group(made))), definition) as HandleFor<Jobs, Ref>[];
+  }
+
+  /**
+   * Stores one job in the transaction that the caller has open: it is there when that commits, and never was when that is
+   * rolled back. Waits for nothing, so the handle must not be waited for before the commit.
+   * Throws like `enqueue`; and OPTION_INVALID for a schema, ENQUEUE_REFUSED for a middleware, that cannot answer at once.
+   */
+  enqueueIn<Ref extends JobRef<Jobs>>(
+    inbox: Inbox,
+    job: Ref,
+    payload: PayloadFor<Jobs, Ref>,
+    options: EnqueueOptions<PayloadFor<Jobs, Ref>> = noOptions,
+  ): HandleFor<Jobs, Ref> {
+    const definition = this.#resolve(job);
+    const template = this.#template(definition, options);
+    const draft = draftOf(template, validateNow(definition, payload));
+    let result: Stored | undefined;
+    let failure: { readonly error: unknown } | undefined;
+    const store = async () => {
+      try {
+        result = stored(inbox.add([this.#group([jobOf(draft, definition, this.#maxPayload)])])[0] as AddResult);
+        draft.id = result.ids[0];
+      } catch (error) {
+        failure = { error };
+        throw error;
+      }
+    };
+    const passage = passThrough(this.#middleware, [draft], store);
+    // Whoever called has its answer when this returns; what a middleware throws after its `next` has nobody to go to.
+    passage.done.catch(() => undefined);
+    if (failure) throw failure.error;
+    if (!result) {
+      const reason = 'a middleware did not call next() at once, and enqueueIn cannot wait';
+      const error = new MillraceError('ENQUEUE_REFUSED', { name: definition.name, reason });
+      passage.refuse(error);
+      throw error;
     }
-    return jobs.length === 0 ? [] : this.#store({ jobs, ...(this.#maxWaiting && { maxWaiting: this.#maxWaiting }) });
+    return this.#handle(result, 0, definition) as HandleFor<Jobs, Ref>;
+  }
+
+  /** The handle of a job by its id, wherever and whenever it was enqueued. Asks nothing: `get()` tells whether there is one. */
+  handle<Ref extends JobRef<Jobs>>(id: string, job: Ref): HandleFor<Jobs, Ref>;
+  handle(id: string): JobHandle;
+  handle(id: string, job?: string | JobDefinition): JobHandle {
+    assertOption('id', id, typeof id === 'string' && id.length > 0, 'a non-empty string');
+    return new JobHandle(this.#home, id, false, job === undefined ? undefined : this.#resolve(job));
+  }
+
+  /**
+   * Changes a job that waits: its payload (then say of which job), priority, attempts, tags, or time.
+   * Throws like `enqueue`; then nothing was changed.
+   */
+  update<Ref extends JobRef<Jobs>>(
+    id: string,
+    change: JobUpdate<PayloadFor<Jobs, Ref>>,
+    job: Ref,
+  ): Promise<ChangeResult>;
+  update(id: string, change: Omit<JobUpdate, 'payload'>): Promise<ChangeResult>;
+  update(id: string, change: JobUpdate, job?: string | JobDefinition): Promise<ChangeResult> {
+    const handle = job === undefined ? this.handle(id) : this.handle(id, this.#resolve(job));
+    return handle.update(change);
+  }
+
+  /**
+   * Makes jobs come by themselves, or changes how: a schedule of the same key is replaced, and keeps its place in time
+   * while its rule is the same. So a program may say its schedules at every start.
+   * Throws SCHEDULE_INVALID, PEER_MISSING (cron needs `croner`), and what `enqueue` throws; then nothing was changed.
+   */
+  async schedule<Ref extends JobRef<Jobs>>(
+    key: string,
+    job: Ref,
+    payload: PayloadFor<Jobs, Ref>,
+    rule: ScheduleRule,
+    options: ScheduleOptions<PayloadFor<Jobs, Ref>> = noOptions,
+  ): Promise<void> {
+    const definition = this.#resolve(job);
+    for (const name of ['delay', 'at', 'id']) {
+      if (Object.hasOwn(options, name)) throw new MillraceError('OPTION_UNKNOWN', { option: name });
+    }
+    const template = this.#template(definition, options);
+    const parsed = await parseRule(rule, key);
+    const { name, schema } = definition;
+    const draft = draftOf(template, schema ? await validate(name, schema, payload) : payload);
+    const nextAt = nextTick(parsed, this.#clock.now());
+    const made = jobOf(draft, definition, this.#maxPayload);
+    await this.#backend.putSchedule({ key, rule: serializeRule(parsed), job: made, nextAt });
+  }
+
+  /** Ends a schedule; jobs that it has made stay. False when there was none. */
+  unschedule(key: string): Promise<boolean> {
+    return this.#backend.removeSchedule(key);
+  }
+
+  /** In the order of their keys. */
+  schedules(): Promise<readonly ScheduleRecord[]> {
+    return this.#backend.schedules();
   }
 
   /** A group that is already encoded, as the front door makes them. Resolves to what the backend said; throws only when it is away. */
@@ -99,22 +236,38 @@ export class Client<const Jobs extends readonly JobDefinition[] = readonly []> {
     return this.#adds.add(group);
   }
 
-  /** Resolves when everything handed over so far is stored or refused; later calls reject with STOPPED. */
+  /**
+   * Resolves when everything handed over so far is stored or refused; later calls reject with STOPPED, and so do calls that
+   * wait for results.
+   */
   close(): Promise<void> {
+    this.#results.close();
     return this.#adds.close();
   }
 
-  async #store(group: AddGroup): Promise<readonly string[]> {
-    const result = await this.#adds.add(group);
-    switch (result.status) {
-      case 'stored':
-      case 'repeated':
-        return result.ids;
-      case 'full':
-        throw new MillraceError('QUEUE_FULL', result);
-      case 'mismatch':
-        throw new MillraceError('IDEMPOTENCY_MISMATCH', { key: group.once?.key ?? '' });
-    }
+  async #pass(template: Template, values: readonly unknown[]): Promise<readonly JobHandle[]> {
+    const { definition } = template;
+    const drafts = values.map((value) => draftOf(template, value));
+    const { done } = passThrough(this.#middleware, drafts, async () => {
+      const made = drafts.map((draft) => jobOf(draft, definition, this.#maxPayload));
+      const result = stored(await this.#adds.add(this.#group(made)));
+      for (const [i, draft] of drafts.entries()) draft.id = result.ids[i];
+      return result;
+    });
+    return this.#handles(await done, definition);
+  }
+
+  #group(jobs: readonly NewJob[]): AddGroup {
+    return this.#maxWaiting === undefined ? { jobs } : { jobs, maxWaiting: this.#maxWaiting };
+  }
+
+  #handles(result: Stored, definition: JobDefinition): readonly JobHandle[] {
+    return result.ids.map((_, i) => this.#handle(result, i, definition));
+  }
+
+  #handle(result: Stored, index: number, definition: JobDefinition): JobHandle {
+    const isNew = result.status === 'stored' && !result.existing?.includes(index);
+    return new JobHandle(this.#home, result.ids[index] as string, isNew, definition);
   }
 
   #resolve(job: string | JobDefinition): JobDefinition {
@@ -124,25 +277,35 @@ export class Client<const Jobs extends readonly JobDefinition[] = readonly []> {
     return definition;
   }
 
-  #template(definition: JobDefinition, options: EnqueueOptions): Omit<NewJob, 'payload'> {
-    const { queue = definition.queue, priority = definition.priority, delay, at } = options;
-    assertOption('queue', queue, typeof queue === 'string' && queue.length > 0, 'a non-empty string');
-    assertOption(
-      'priority',
-      priority,
-      Number.isInteger(priority) && priority >= 0 && priority <= 9,
-      'an integer from 0 to 9',
-    );
-    assertOption('delay', delay, delay === undefined || delay >= 0, 'a number of milliseconds from 0');
-    assertOption('at', at, at === undefined || delay === undefined, 'absent when `delay` is given');
-    const runAt = at === undefined ? delay && this.#clock.now() + delay : Number(at);
-    assertOption(
-      'at',
-      at,
-      runAt === undefined || Number.isFinite(runAt),
-      'milliseconds since the epoch, or a valid Date',
-    );
-    const { name, maxAttempts } = definition;
-    return { queue, name, priority, maxAttempts, ...(runAt && { runAt }) };
+  #template(definition: JobDefinition, options: EnqueueOptions<never>): Template {
+    if (options !== noOptions) return templateOf(definition, options, () => this.#clock.now());
+    let template = this.#plain.get(definition);
+    if (!template) {
+      template = templateOf(definition, noOptions, () => this.#clock.now());
+      this.#plain.set(definition, template);
+    }
+    return template;
+  }
+}
+
+const known = {
+  backend: true,
+  jobs: true,
+  maxWaiting: true,
+  maxPayload: true,
+  middleware: true,
+  pollInterval: true,
+  clock: true,
+} as const satisfies Record<keyof ClientOptions<[]>, true>;
+
+function stored(result: AddResult): Stored {
+  switch (result.status) {
+    case 'stored':
+    case 'repeated':
+      return result;
+    case 'full':
+      throw new MillraceError('QUEUE_FULL', result);
+    case 'mismatch':
+      throw new MillraceError('IDEMPOTENCY_MISMATCH', { key: '' });
   }
 }

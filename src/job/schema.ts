@@ -24,7 +24,11 @@ export interface SchemaIssue {
 
 /** The value as the schema makes it (defaults filled in, …). Throws PAYLOAD_INVALID with every issue. */
 export async function validate<T>(job: string, schema: StandardSchema<unknown, T>, value: unknown): Promise<T> {
-  const result = await schema['~standard'].validate(value);
+  return accepted(job, await schema['~standard'].validate(value));
+}
+
+/** What the schema made of the value. Throws PAYLOAD_INVALID with every issue. */
+export function accepted<T>(job: string, result: SchemaResult<T>): T {
   if (!result.issues) return result.value;
   throw new MillraceError('PAYLOAD_INVALID', { name: job, issues: result.issues.map(sentence) });
 }

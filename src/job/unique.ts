@@ -75,9 +75,10 @@ export function assertUnique(options: UniqueOptions, path = 'unique'): void {
 export function uniqueRule(name: string, options: UniqueOptions, payload: unknown): UniqueRule {
   const { mode = 'keep', states = notEnded, period } = options;
   const digest = createHash('sha256')
-    .update(identity(name, options.by as By, payload))
+    .update(`${name}\0${identity(name, options.by as By, payload)}`)
     .digest('base64url');
-  const key = `${name}:${digest}`;
+  // The name is for people who look at the store; backends take keys of 255 characters.
+  const key = `${name.slice(0, 200).toWellFormed()}:${digest}`;
   if (mode === 'throttle') return { key, mode: 'keep', states: [], period: period as number };
   return { key, mode, states, ...(period !== undefined && { period }) };
 }
