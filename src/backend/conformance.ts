@@ -8,21 +8,59 @@
  * `advance`, and what happens by itself (a listener being called) is awaited.
  */
 import { describe } from 'node:test';
+import { acting } from './conformance/acting.ts';
 import { adding } from './conformance/adding.ts';
 import { claiming } from './conformance/claiming.ts';
 import { closing } from './conformance/closing.ts';
+import { crashing } from './conformance/crashing.ts';
+import { fairness } from './conformance/fairness.ts';
+import { identity } from './conformance/identity.ts';
+import { keeping } from './conformance/keeping.ts';
 import { leasing } from './conformance/leasing.ts';
+import { limits } from './conformance/limits.ts';
 import { listening } from './conformance/listening.ts';
 import { managing } from './conformance/managing.ts';
+import { ordering } from './conformance/ordering.ts';
+import { recording } from './conformance/recording.ts';
+import { reporting } from './conformance/reporting.ts';
+import { scheduling } from './conformance/scheduling.ts';
+import { searching } from './conformance/searching.ts';
 import { settling } from './conformance/settling.ts';
+import { stopping } from './conformance/stopping.ts';
 import { type Harness, opener } from './conformance/support.ts';
+import { uniqueness } from './conformance/uniqueness.ts';
+import { updating } from './conformance/updating.ts';
 
 export type { Harness, Opened } from './conformance/support.ts';
+
+const chapters = [
+  adding,
+  identity,
+  uniqueness,
+  claiming,
+  ordering,
+  fairness,
+  limits,
+  settling,
+  keeping,
+  reporting,
+  leasing,
+  crashing,
+  stopping,
+  listening,
+  managing,
+  acting,
+  updating,
+  searching,
+  scheduling,
+  recording,
+  closing,
+];
 
 /** Declares the suite for one backend. */
 export function conformance(name: string, harness: Harness): void {
   const open = opener(harness);
   describe(`${name} keeps the backend contract`, () => {
-    for (const chapter of [adding, claiming, settling, leasing, listening, managing, closing]) chapter(open);
+    for (const chapter of chapters) chapter(open);
   });
 }

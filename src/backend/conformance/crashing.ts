@@ -1,0 +1,96 @@
+/** Conformance: servers that die with a job, and the job that kills them. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Bench, Open } from './support.ts';
+import { act, add, claim, counts, failure, job, known, settle } from './support.ts';
+
+/** Every waiting job of `q` is claimed, and its server dies. */
+async function crash({ backend, advance }: Bench): Promise<number> {
+  await claim(backend);
+  await advance(1000);
+  return backend.rescue(1000);
+}
+
+export function crashing(open: Open): void {
+  describe('a crash', () => {
+    it('is in the history of the job, with its attempt, and costs none', async (t) => {
+      const bench = await open(t, 2);
+      const { backend, other } = bench;
+      const [id] = await add(backend, [job('', { maxAttempts: 1 })]);
+      assert.equal(await crash(bench), 1);
+      const record = await known(other, id);
+      assert.deepEqual([record.state, record.crashes, record.attempt, record.server], ['available', 1, 1, undefined]);
+      const [error] = record.errors;
+      assert.deepEqual([error?.attempt, error?.at, error?.code], [1, record.addedAt + 1000, 'MILLRACE_SERVER_DIED']);
+      assert.equal(record.errors.length, 1);
+    });
+
+    it('too many quarantines the job: kept with the reason, given to nobody', async (t) => {
+      const bench = await open(t, 2);
+      const { backend, other } = bench;
+      const [id] = await add(backend, [job()]);
+      for (let i = 1; i <= 3; i++) {
+        assert.equal((await known(backend, id)).state, 'available');
+        assert.equal(await crash(bench), 1);
+      }
+      const record = await known(other, id);
+      assert.deepEqual([record.state, record.crashes, record.attempt], ['quarantined', 3, 1]);
+      assert.equal(record.endedAt, record.addedAt + 3000);
+      assert.equal(record.errors.at(-1)?.code, 'MILLRACE_JOB_QUARANTINED');
+      assert.deepEqual(await claim(backend), []);
+      assert.deepEqual(await counts(other), { quarantined: 1 });
+    });
+
+    it('quarantines at the number that the queue was given', async (t) => {
+      const bench = await open(t);
+      const { backend } = bench;
+      await backend.configure('q', { maxCrashes: 1 });
+      await backend.configure('r', { maxCrashes: 5 });
+      await add(backend, [job()]);
+      const [id] = await add(backend, [job('', { queue: 'r' })]);
+      await claim(backend, 5, { queues: ['r'] });
+      await crash(bench);
+      assert.deepEqual(await counts(backend), { quarantined: 1 });
+      assert.equal((await known(backend, id)).state, 'available');
+    });
+
+    it('counts through retries, apart from attempts', async (t) => {
+      const bench = await open(t);
+      const { backend } = bench;
+      const [id] = await add(backend, [job()]);
+      await crash(bench);
+      await settle(backend, await claim(backend), { kind: 'failed', error: failure(), retryAt: 0 });
+      await crash(bench);
+      const record = await known(backend, id);
+      assert.deepEqual([record.state, record.crashes, record.attempt], ['available', 2, 2]);
+      await crash(bench);
+      assert.equal((await known(backend, id)).state, 'quarantined');
+    });
+
+    it('does not count for a server that leaves with the job in hand', async (t) => {
+      const { backend } = await open(t);
+      await backend.configure('q', { maxCrashes: 1 });
+      const [id] = await add(backend, [job()]);
+      await claim(backend);
+      await backend.leave('a');
+      const record = await known(backend, id);
+      assert.deepEqual([record.state, record.crashes, record.errors], ['available', 0, []]);
+    });
+
+    it('too many is undone only when that is meant: by the state or the id', async (t) => {
+      const bench = await open(t);
+      const { backend } = bench;
+      await backend.configure('q', { maxCrashes: 1 });
+      const [one, two] = await add(backend, [job(), job()]);
+      assert.equal(await crash(bench), 2);
+      assert.equal(await act(backend, { kind: 'retry' }), 0);
+      assert.equal(await act(backend, { kind: 'retry' }, { queue: 'q', name: 'work' }), 0);
+      assert.equal(await act(backend, { kind: 'retry' }, { ids: [one as string] }), 1);
+      assert.equal(await act(backend, { kind: 'retry' }, { states: ['quarantined'] }), 1);
+      const record = await known(backend, two);
+      assert.deepEqual([record.state, record.crashes, record.attempt], ['available', 0, 1]);
+      assert.equal(record.errors.at(-1)?.code, 'MILLRACE_JOB_QUARANTINED');
+      assert.equal((await claim(backend)).length, 2);
+    });
+  });
+}
