@@ -1,178 +1,239 @@
 /**
  * Runs what the dispatcher hands to a worker, and turns however it ends into an outcome.
  *
- *   resolve definition ─▶ arm timeout ─▶ run the body ─▶ conclude ─▶ settle
+ *   resolve definition ─▶ arm timeout ─▶ middleware ─▶ body ─▶ conclude ─▶ settle ─▶ the worker is free
+ *                            │ timeout, or an order to cancel
+ *                            └─▶ abort ─▶ grace ─▶ a thread is terminated; a function is settled and left behind
  *
  * Promises: `run` never rejects; each job it is given gets exactly one ending, whatever the body does (value, rejection,
- * synchronous throw, an undecodable payload, an unknown name). A body that was aborted because the server stops and then
- * throws is handed back: a stop is not a failure of the job.
+ * synchronous throw, an undecodable payload, an unknown name, silence). What a body does after its job has an ending is
+ * dropped. A body that was aborted because the server stops and then throws is handed back: a stop is not a failure of
+ * the job.
+ *
+ * A timeout concerns all jobs of a batch. An order to cancel one job of a batch aborts that job's own signal; if the batch
+ * goes on for longer than the grace, the job is settled and the batch goes on without it.
  */
-import type { AttemptError, ClaimedJob, Ending, Outcome } from '../backend/backend.ts';
-import type { Clock } from '../clock.ts';
-import { isError, MillraceError, toError } from '../errors.ts';
-import { type Backoff, exponential } from '../job/backoff.ts';
-import { decode } from '../job/codec.ts';
-import type { ItemResult, JobDefinition } from '../job/job.ts';
-import type { Observer } from './events.ts';
-import { Abortable, Context, Item } from './run.ts';
+import type { ClaimedJob, Ending, Order, Outcome } from '../backend/backend.ts';
+import { MillraceError } from '../errors.ts';
+import { decodePayload } from '../job/codec.ts';
+import type { JobDefinition } from '../job/job.ts';
+import { type Deadline, Deadlines } from '../pool/deadlines.ts';
+import { performBatch } from './batch.ts';
+import { type ConcludeOptions, cancelled, conclude, RETURNED } from './conclude.ts';
+import type { LeftBehind } from './left-behind.ts';
+import type { PerformMiddleware, Settled } from './middleware.ts';
+import type { Reporter } from './reporter.ts';
+import { Abortable, Attempt } from './run.ts';
+import type { Threads } from './threads.ts';
 
 /** What one worker is given at a time: one job, or the jobs of one batch. They share a name. */
 export interface Work {
   readonly jobs: readonly ClaimedJob[];
 }
 
-export interface ExecutorOptions {
+export interface ExecutorOptions extends ConcludeOptions {
   readonly definitions: ReadonlyMap<string, JobDefinition>;
-  readonly clock: Clock;
-  readonly random: () => number;
+  readonly middleware: PerformMiddleware | undefined;
+  readonly threads: Threads;
+  readonly reporter: Reporter;
+  readonly leftBehind: LeftBehind;
   readonly settle: (outcomes: readonly Outcome[]) => void;
-  readonly observe: Observer | undefined;
+  /** Why a job that has not started should not, if so. */
+  readonly orderFor: (job: ClaimedJob) => Order | undefined;
 }
 
-/** A message or a stack longer than this is cut: error histories are kept with the job. */
-const MAX_ERROR_TEXT = 4096;
-
-const COMPLETED: Ending = { kind: 'completed' };
-const RETURNED: Ending = { kind: 'returned' };
-
-/** For jobs whose definition is not known here. */
-const unknownBackoff = exponential();
-
-type Settled = { readonly value: unknown } | { readonly error: unknown };
+/** A work while its body runs. */
+interface Running {
+  readonly attempts: readonly Attempt[];
+  /** The signal of a batch; of a single job its own. */
+  readonly whole: Abortable;
+  readonly definition: JobDefinition | undefined;
+  readonly startedAt: number;
+  /** Of its timeout and of its grace. */
+  readonly deadlines: Deadline[];
+  /** Its attempts are settled, and its worker is free, or will be. */
+  left: boolean;
+  readonly free: () => void;
+}
 
 export class Executor {
   readonly #options: ExecutorOptions;
-  readonly #running = new Map<Abortable, Work>();
+  readonly #running = new Set<Running>();
+  readonly #deadlines: Deadlines;
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
+    this.#deadlines = new Deadlines(options.clock);
   }
 
-  /** Jobs whose bodies have not ended. */
+  /** Jobs that run and have no outcome yet. */
   get running(): number {
     let count = 0;
-    for (const work of this.#running.values()) count += work.jobs.length;
+    for (const { attempts } of this.#running) for (const { settled } of attempts) if (!settled) count++;
     return count;
   }
 
-  async run(work: Work): Promise<void> {
-    const { definitions, clock, observe } = this.#options;
-    const definition = definitions.get(work.jobs[0]?.name ?? '');
-    const abortable = new Abortable();
-    this.#running.set(abortable, work);
-    if (observe) for (const job of work.jobs) observe({ type: 'started', job });
-    const startedAt = observe ? clock.monotonic() : 0;
+  /** Resolves when the worker is free. */
+  run({ jobs }: Work): Promise<void> {
+    const wanted = jobs.filter((job) => !this.#isDropped(job));
+    return wanted.length === 0 ? Promise.resolve() : new Promise((free) => this.#begin(wanted, free));
+  }
 
-    const results = definition
-      ? await this.#perform(work, definition, abortable)
-      : work.jobs.map((job) => ({ error: this.#unknown(job) }));
+  /** Tells a running job to stop, for good. False when it does not run here. */
+  cancel(order: Order): boolean {
+    for (const running of this.#running) {
+      const attempt = running.attempts.find(({ job }) => isFor(order, job));
+      if (!attempt) continue;
+      const isFirst = attempt.cancelled === undefined;
+      attempt.cancelled = asError(order);
+      if (isFirst) this.#stop(running, [attempt], attempt.cancelled);
+      return true;
+    }
+    return false;
+  }
 
-    // A work that was given up at the stop deadline has its outcome already.
-    if (!this.#running.delete(abortable)) return;
-    const took = observe ? clock.monotonic() - startedAt : 0;
-    this.#options.settle(
-      work.jobs.map((job, i) => {
-        const ending = this.#conclude(job, results[i] ?? { value: undefined }, definition, abortable.reason, took);
-        return { id: job.id, claim: job.claim, ending };
-      }),
-    );
+  /** Settles a job that has not started. */
+  drop(job: ClaimedJob, order: Order): void {
+    this.#options.settle([outcome(job, cancelled(job, asError(order), this.#options))]);
   }
 
   /** Tells every running body to stop. */
   abort(reason: Error): void {
-    for (const abortable of this.#running.keys()) abortable.abort(reason);
+    for (const { attempts, whole } of this.#running) {
+      for (const attempt of attempts) attempt.abort(reason);
+      whole.abort(reason);
+    }
   }
 
   /** Hands back what runs on in spite of `abort`; its late outcome is dropped. Returns how many jobs that were. */
   giveUp(): number {
-    const abandoned = [...this.#running.values()].flatMap((work) => work.jobs);
-    this.#running.clear();
-    for (const job of abandoned) this.#options.observe?.({ type: 'returned', job });
-    this.#options.settle(abandoned.map((job) => ({ id: job.id, claim: job.claim, ending: RETURNED })));
-    return abandoned.length;
-  }
-
-  async #perform(work: Work, definition: JobDefinition, abortable: Abortable): Promise<readonly Settled[]> {
-    const { name, timeout, handler } = definition;
-    if (timeout !== undefined) {
-      abortable.arm(this.#options.clock, timeout, () => new MillraceError('JOB_TIMEOUT', { name, timeout }));
-    }
-    try {
-      if (handler.kind === 'single') {
-        const job = work.jobs[0] as ClaimedJob;
-        return [{ value: await handler.run(decode(job.payload), new Context(job, abortable)) }];
+    const given: Outcome[] = [];
+    for (const running of this.#running) {
+      this.#disarm(running);
+      for (const attempt of running.attempts) {
+        if (attempt.settled) continue;
+        attempt.settled = true;
+        this.#options.observe?.({ type: 'returned', job: attempt.job });
+        given.push(outcome(attempt.job, RETURNED));
       }
-      const items = work.jobs.map((job) => new Item(new Context(job, abortable)));
-      const results = (await handler.run(items, abortable.signal)) as readonly ItemResult<unknown>[] | undefined;
-      return work.jobs.map((_, i) => results?.[i] ?? { value: undefined });
-    } catch (error) {
-      return work.jobs.map(() => ({ error }));
-    } finally {
-      abortable.disarm();
     }
+    this.#running.clear();
+    this.#options.settle(given);
+    return given.length;
   }
 
-  #conclude(
-    job: ClaimedJob,
-    settled: Settled,
-    definition: JobDefinition | undefined,
-    aborted: unknown,
-    took: number,
-  ): Ending {
-    const { clock, observe } = this.#options;
-    if (!('error' in settled)) {
-      observe?.({ type: 'completed', job, value: settled.value, took });
-      return COMPLETED;
-    }
-    const thrown = settled.error;
-    if (isError(aborted, 'STOPPED')) {
-      observe?.({ type: 'returned', job });
-      return RETURNED;
-    }
-    if (isError(thrown, 'JOB_SNOOZED')) {
-      const runAt = clock.now() + thrown.fields.delay;
-      observe?.({ type: 'snoozed', job, runAt });
-      return { kind: 'snoozed', runAt };
-    }
-    // The reason of the abort says more than the AbortError that the body made of it.
-    const error = toError(aborted ?? thrown);
-    if (isError(error, 'JOB_DISCARDED')) {
-      observe?.({ type: 'failed', job, error });
-      return { kind: 'discarded', error: this.#describe(job, error) };
-    }
-    if (job.attempt >= job.maxAttempts) {
-      observe?.({ type: 'failed', job, error });
-      return { kind: 'failed', error: this.#describe(job, error) };
-    }
-    const retryAt = clock.now() + this.#backoff(definition?.backoff ?? unknownBackoff, job.attempt);
-    observe?.({ type: 'failed', job, error, retryAt });
-    return { kind: 'failed', error: this.#describe(job, error), retryAt };
+  #isDropped(job: ClaimedJob): boolean {
+    const order = this.#options.orderFor(job);
+    if (order) this.drop(job, order);
+    return order !== undefined;
   }
 
-  /** A back-off of the user's that throws or answers nonsense must not cost the job its retry. */
-  #backoff(backoff: Backoff, attempt: number): number {
-    const { random } = this.#options;
+  #begin(jobs: readonly ClaimedJob[], free: () => void): void {
+    const { definitions, clock, observe, reporter } = this.#options;
+    const definition = definitions.get(jobs[0]?.name ?? '');
+    const attempts = jobs.map((job) => new Attempt(job, reporter));
+    const whole = definition?.handler.kind === 'batch' ? new Abortable() : (attempts[0] as Attempt);
+    const startedAt = observe ? clock.monotonic() : 0;
+    const running: Running = { attempts, whole, definition, startedAt, deadlines: [], left: false, free };
+    this.#running.add(running);
+    if (observe) for (const job of jobs) observe({ type: 'started', job });
+    void this.#perform(running).then((ends) => this.#ended(running, ends));
+  }
+
+  /** Never rejects. */
+  async #perform(running: Running): Promise<readonly Settled[]> {
+    const { definition, attempts, whole } = running;
+    const { middleware, definitions } = this.#options;
+    const [attempt] = attempts as readonly [Attempt];
     try {
-      const wait = backoff(attempt, random);
-      if (wait >= 0 && Number.isFinite(wait)) return wait;
-    } catch {
-      // the default below
+      if (!definition) {
+        throw new MillraceError('JOB_UNKNOWN', { name: attempt.job.name, known: [...definitions.keys()] });
+      }
+      const { handler } = definition;
+      // A body in a thread may have to wait for one: its time runs from when it says that it has begun.
+      if (handler.kind !== 'thread') this.#limit(running);
+      if (handler.kind === 'batch') {
+        return await performBatch(attempts, definition.codec, handler, whole.signal, middleware);
+      }
+      const body = () => {
+        const payload = decodePayload(attempt.job, definition.codec);
+        if (handler.kind === 'single') return handler.run(payload, attempt.context);
+        return this.#options.threads.run(attempt, payload, () => this.#limit(running));
+      };
+      return [{ value: await (middleware ? middleware(attempt.context, async () => body()) : body()) }];
+    } catch (error) {
+      return attempts.map(() => ({ error }));
     }
-    return unknownBackoff(attempt, random);
   }
 
-  #unknown(job: ClaimedJob): Error {
-    return new MillraceError('JOB_UNKNOWN', { name: job.name, known: [...this.#options.definitions.keys()] });
+  #ended(running: Running, ends: readonly Settled[]): void {
+    this.#disarm(running);
+    this.#running.delete(running);
+    this.#conclude(running, ends);
+    if (running.left) this.#options.leftBehind.ended(running);
+    else running.free();
   }
 
-  #describe(job: ClaimedJob, error: Error): AttemptError {
-    const { code } = error as { code?: unknown };
-    return {
-      attempt: job.attempt,
-      at: this.#options.clock.now(),
-      message: error.message.slice(0, MAX_ERROR_TEXT),
-      ...(typeof code === 'string' && { code }),
-      ...(error.stack && { stack: error.stack.slice(0, MAX_ERROR_TEXT) }),
-    };
+  /** Starts the time of the body. */
+  #limit(running: Running): void {
+    const { attempts, definition } = running;
+    if (definition?.timeout === undefined || running.left) return;
+    const { name, timeout } = definition;
+    const over = () => this.#stop(running, attempts, new MillraceError('JOB_TIMEOUT', { name, timeout }));
+    running.deadlines.push(this.#deadlines.add(timeout, over));
   }
+
+  /** Tells the bodies of these attempts to stop, and gives them their grace. Threads are ended by those who run them. */
+  #stop(running: Running, attempts: readonly Attempt[], reason: Error): void {
+    const { definition, whole } = running;
+    for (const attempt of attempts) attempt.abort(reason);
+    if (running.attempts.every((attempt) => attempt.reason !== undefined)) whole.abort(reason);
+    if (!definition || definition.handler.kind === 'thread' || definition.grace === Number.POSITIVE_INFINITY) return;
+    running.deadlines.push(this.#deadlines.add(definition.grace, () => this.#overdue(running, attempts)));
+  }
+
+  /** The grace of these attempts is over. When no attempt of the body is left, the body itself is left behind. */
+  #overdue(running: Running, attempts: readonly Attempt[]): void {
+    const { observe, leftBehind } = this.#options;
+    this.#conclude(
+      running,
+      running.attempts.map((attempt) => (attempts.includes(attempt) ? { error: attempt.reason } : undefined)),
+    );
+    if (running.left || running.attempts.some(({ settled }) => !settled)) return;
+    this.#disarm(running);
+    running.left = true;
+    const held = !leftBehind.leave(running, running.free);
+    for (const { job } of running.attempts) observe?.({ type: 'abandoned', job, held });
+  }
+
+  /** Settles the attempts that have an end and were not settled before. */
+  #conclude(running: Running, ends: readonly (Settled | undefined)[]): void {
+    const { clock, observe, settle } = this.#options;
+    const took = observe ? clock.monotonic() - running.startedAt : 0;
+    const outcomes: Outcome[] = [];
+    running.attempts.forEach((attempt, i) => {
+      const end = ends[i];
+      if (attempt.settled || !end) return;
+      attempt.settled = true;
+      outcomes.push(outcome(attempt.job, conclude(attempt, end, running.definition, took, this.#options)));
+    });
+    settle(outcomes);
+  }
+
+  #disarm({ deadlines }: Running): void {
+    for (const deadline of deadlines) this.#deadlines.delete(deadline);
+  }
+}
+
+/** Of this very run: the job may have run before. */
+export function isFor(order: Order, job: ClaimedJob): boolean {
+  return order.id === job.id && order.claim === job.claim;
+}
+
+function asError({ reason }: Order): MillraceError<'JOB_CANCELLED'> {
+  return new MillraceError('JOB_CANCELLED', { reason });
+}
+
+function outcome({ id, claim }: ClaimedJob, ending: Ending): Outcome {
+  return { id, claim, ending };
 }

@@ -52,7 +52,7 @@ export class Fetcher {
 
   start(): void {
     const { backend, queues } = this.#options;
-    this.#stopListening = backend.wake(queues, () => this.wake());
+    this.#stopListening = backend.listen({ queues }, () => this.wake());
     this.#loop = this.#run();
   }
 
@@ -78,6 +78,7 @@ export class Fetcher {
   async #run(): Promise<void> {
     const { backend, server, order, room, lowWater, pollInterval, deliver, clock, random, observe } = this.#options;
     let failures = 0;
+    let overdue = 0;
     while (!this.#stopped) {
       const limit = room();
       if (limit < lowWater) {
@@ -91,10 +92,13 @@ export class Fetcher {
         observe?.({ type: 'claimed', count: jobs.length });
         if (jobs.length > 0) deliver(jobs);
         if (jobs.length === limit || this.#woken) continue;
-        const untilNext = nextAt === undefined ? pollInterval : Math.max(0, nextAt - clock.now());
+        // Where clocks differ, a moment that has come here may not have come there: asking at once would be a busy loop.
+        overdue = jobs.length === 0 && nextAt !== undefined && nextAt <= clock.now() ? overdue + 1 : 0;
+        const soonest = overdue === 0 ? 0 : 2 ** Math.min(overdue, 10);
+        const untilNext = nextAt === undefined ? pollInterval : Math.max(soonest, nextAt - clock.now());
         await this.#wait('work', Math.min(pollInterval, untilNext));
       } catch (error) {
-        const retryIn = retryAfter(++failures, random);
+        const retryIn = retryAfter(++failures, random, toError(error));
         observe?.({ type: 'backend-error', error: toError(error), doing: 'claim', retryIn });
         await this.#wait('work', retryIn);
       }

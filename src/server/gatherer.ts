@@ -42,10 +42,23 @@ export class Gatherer {
     if (this.#held.length > 0) this.#dispatch(this.#held);
   }
 
+  /** Takes out the first job that matches. */
+  remove(matches: (job: ClaimedJob) => boolean): ClaimedJob | undefined {
+    const at = this.#held.findIndex(matches);
+    if (at < 0) return undefined;
+    const [job] = this.#held.splice(at, 1);
+    if (this.#held.length === 0) this.#disarm();
+    return job;
+  }
+
   #dispatch(jobs: readonly ClaimedJob[]): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.#disarm();
     this.#held = [];
     this.#options.dispatch({ jobs });
+  }
+
+  #disarm(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 }

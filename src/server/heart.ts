@@ -1,5 +1,5 @@
 /**
- * Keeps the server's lease alive and takes over the jobs of servers that died.
+ * Keeps the server's lease alive, takes over the jobs of servers that died, looks for orders, and sweeps the floor.
  *
  * Where the backend can beat off this thread, it does: the main loop only moves `pulse`, so a handler that blocks the
  * loop for a while costs no lease, and one that blocks it for longer than `stallTimeout` does. Elsewhere a timer beats.
@@ -19,12 +19,18 @@ export interface HeartOptions {
   readonly observe: Observer | undefined;
   /** Called after jobs of a dead server became available. */
   readonly onRescue: () => void;
+  /** Looks whether somebody wants something of this server's jobs. Never rejects. */
+  readonly readOrders: () => Promise<void>;
 }
+
+/** Most calls of `tidy` in one beat: what is left waits for the next, which may be another server's. */
+const MAX_TIDY = 20;
 
 export class Heart extends Service {
   readonly #options: HeartOptions;
   readonly #pulse = new Int32Array(new SharedArrayBuffer(4));
   #timer: Timer | undefined;
+  #beating = false;
 
   constructor(options: HeartOptions) {
     super();
@@ -55,14 +61,24 @@ export class Heart extends Service {
     });
   }
 
+  /** Each part by itself: a backend that cannot do one now may do the next. */
   async #beat(): Promise<void> {
-    const { backend, server, observe } = this.#options;
+    const { backend, server, readOrders } = this.#options;
     Atomics.add(this.#pulse, 0, 1);
+    if (this.#beating) return; // the backend is slow, and asking again would not make it faster
+    this.#beating = true;
+    if (!backend.startHeart) await this.#attempt('beat', () => backend.beat(server));
+    await this.#attempt('rescue', () => this.#rescue());
+    await readOrders();
+    await this.#attempt('tidy', () => this.#tidy());
+    this.#beating = false;
+  }
+
+  async #attempt(doing: string, step: () => Promise<void>): Promise<void> {
     try {
-      if (!backend.startHeart) await backend.beat(server);
-      await this.#rescue();
+      await step();
     } catch (error) {
-      observe?.({ type: 'backend-error', error: toError(error), doing: 'beat', retryIn: this.#every });
+      this.#options.observe?.({ type: 'backend-error', error: toError(error), doing, retryIn: this.#every });
     }
   }
 
@@ -72,5 +88,16 @@ export class Heart extends Service {
     if (count === 0) return;
     observe?.({ type: 'rescued', count });
     onRescue();
+  }
+
+  async #tidy(): Promise<void> {
+    const { backend, observe } = this.#options;
+    let count = 0;
+    for (let i = 0; i < MAX_TIDY; i++) {
+      const gone = await backend.tidy();
+      if (gone === 0) break;
+      count += gone;
+    }
+    if (count > 0) observe?.({ type: 'tidied', count });
   }
 }

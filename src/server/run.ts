@@ -1,18 +1,18 @@
 /**
  * One job while it runs: what its body sees (`JobContext`), and the switch that aborts it.
  *
- * The AbortController is made only when somebody asks for the signal or the job has a timeout: most bodies never do.
+ * The AbortController is made only when somebody asks for the signal: most bodies never do.
  */
 import type { ClaimedJob } from '../backend/backend.ts';
-import type { Clock, Timer } from '../clock.ts';
-import { decode } from '../job/codec.ts';
+import type { MillraceError } from '../errors.ts';
+import { type Codec, decodePayload } from '../job/codec.ts';
 import type { BatchItem, JobContext } from '../job/job.ts';
+import { progressText, type Reporter } from './reporter.ts';
 
 /** Something that can be aborted once, with a reason. */
 export class Abortable {
   #controller: AbortController | undefined;
   #reason: unknown;
-  #timer: Timer | undefined;
 
   get signal(): AbortSignal {
     if (!this.#controller) {
@@ -32,68 +32,101 @@ export class Abortable {
     this.#reason = reason;
     this.#controller?.abort(reason);
   }
+}
 
-  /** Aborts `ms` from now unless `disarm` comes first. */
-  arm(clock: Clock, ms: number, reason: () => unknown): void {
-    this.#timer = clock.timer(ms, () => this.abort(reason()));
-  }
+/** One run of one job, from its start until it has an outcome. */
+export class Attempt extends Abortable {
+  readonly job: ClaimedJob;
+  /** Made for bodies that get one. */
+  readonly context: JobContext;
+  /** Somebody wants it ended: the reason of the latest order. */
+  cancelled: MillraceError<'JOB_CANCELLED'> | undefined;
+  /** It has its outcome, whatever its body still does. */
+  settled = false;
 
-  disarm(): void {
-    this.#timer?.cancel();
+  constructor(job: ClaimedJob, reporter: Reporter) {
+    super();
+    this.job = job;
+    this.context = new Context(this, reporter);
   }
 }
 
-export class Context implements JobContext {
-  readonly #job: ClaimedJob;
-  readonly #abortable: Abortable;
+const NO_TAGS: readonly string[] = Object.freeze([]);
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
-  constructor(job: ClaimedJob, abortable: Abortable) {
-    this.#job = job;
-    this.#abortable = abortable;
+class Context implements JobContext {
+  readonly #attempt: Attempt;
+  readonly #reporter: Reporter;
+
+  constructor(attempt: Attempt, reporter: Reporter) {
+    this.#attempt = attempt;
+    this.#reporter = reporter;
   }
 
   get id(): string {
-    return this.#job.id;
+    return this.#attempt.job.id;
   }
   get name(): string {
-    return this.#job.name;
+    return this.#attempt.job.name;
   }
   get queue(): string {
-    return this.#job.queue;
+    return this.#attempt.job.queue;
   }
   get attempt(): number {
-    return this.#job.attempt;
+    return this.#attempt.job.attempt;
   }
   get maxAttempts(): number {
-    return this.#job.maxAttempts;
+    return this.#attempt.job.maxAttempts;
   }
   get crashes(): number {
-    return this.#job.crashes;
+    return this.#attempt.job.crashes;
   }
   get addedAt(): number {
-    return this.#job.addedAt;
+    return this.#attempt.job.addedAt;
+  }
+  get key(): string | undefined {
+    return this.#attempt.job.key;
+  }
+  get tags(): readonly string[] {
+    return this.#attempt.job.tags ?? NO_TAGS;
+  }
+  get headers(): Readonly<Record<string, string>> {
+    return this.#attempt.job.headers ?? NO_HEADERS;
   }
   get bytes(): Uint8Array {
-    return this.#job.payload;
+    return this.#attempt.job.payload;
   }
   get signal(): AbortSignal {
-    return this.#abortable.signal;
+    return this.#attempt.signal;
+  }
+
+  progress(value: unknown): void {
+    const text = progressText(value);
+    if (!this.#attempt.settled) this.#reporter.progress(this.#attempt.job, text);
+  }
+
+  log(text: string): void {
+    if (!this.#attempt.settled) this.#reporter.log(this.#attempt.job, String(text));
   }
 }
 
 /** One job of a batch, whose payload is decoded when it is first read. */
 export class Item implements BatchItem<unknown> {
   readonly job: JobContext;
+  readonly #attempt: Attempt;
+  readonly #codec: Codec;
   #decoded = false;
   #payload: unknown;
 
-  constructor(job: JobContext) {
-    this.job = job;
+  constructor(attempt: Attempt, codec: Codec) {
+    this.job = attempt.context;
+    this.#attempt = attempt;
+    this.#codec = codec;
   }
 
   get payload(): unknown {
     if (!this.#decoded) {
-      this.#payload = decode(this.job.bytes);
+      this.#payload = decodePayload(this.#attempt.job, this.#codec);
       this.#decoded = true;
     }
     return this.#payload;

@@ -11,6 +11,7 @@ import { type Clock, sleep } from '../clock.ts';
 import { toError } from '../errors.ts';
 import { exponential } from '../job/backoff.ts';
 import type { Observer } from './events.ts';
+import type { Reporter } from './reporter.ts';
 
 export interface SettlerOptions {
   readonly backend: Backend;
@@ -18,6 +19,8 @@ export interface SettlerOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly observe: Observer | undefined;
+  /** What jobs have reported is stored before their outcomes are. */
+  readonly reporter: Reporter;
   /** Called when `pending` has gone down. */
   readonly onSettled: () => void;
 }
@@ -65,9 +68,10 @@ export class Settler {
   }
 
   async #send(outcomes: readonly Outcome[]): Promise<readonly undefined[]> {
-    const { backend, server, clock, random, observe } = this.#options;
+    const { backend, server, clock, random, observe, reporter } = this.#options;
     for (let failures = 1; ; failures++) {
       try {
+        if (reporter.busy) await reporter.flush();
         const results = await backend.settle(server, outcomes);
         if (observe) {
           results.forEach((result, i) => {
@@ -76,7 +80,7 @@ export class Settler {
         }
         return [];
       } catch (error) {
-        const retryIn = retryAfter(failures, random);
+        const retryIn = retryAfter(failures, random, toError(error));
         observe?.({ type: 'backend-error', error: toError(error), doing: 'settle', retryIn });
         await sleep(clock, retryIn, this.#quit.signal);
       }

@@ -1,0 +1,174 @@
+/**
+ * Makes the jobs of schedules when their time has come.
+ *
+ *   dueSchedules ─▶ rule ─▶ firings ─▶ fire, if nobody has meanwhile ─▶ again at once ─ nothing due ─▶ sleep until `nextAt`
+ *
+ * Every server does this, and each tick makes its job once: a firing names the tick that it was computed from, and the
+ * backend takes it only while that is still the next one. What is due is said by the backend's clock, so a server whose
+ * own clock is wrong fires nothing early and nothing twice.
+ *
+ * Ticks that nobody was there for are made good as the rule's `catchUp` says: at most 1,000 of a schedule in one call, and
+ * on it goes until it has caught up. An idle scheduler costs one look a minute.
+ */
+import type { Backend, NewJob } from '../backend/backend.ts';
+import type { Firing, Schedule, ScheduleRecord } from '../backend/schedule.ts';
+import type { Clock, Timer } from '../clock.ts';
+import { toError } from '../errors.ts';
+import { exponential } from '../job/backoff.ts';
+import { latestTick, nextTick, type ParsedRule, parseRule, ticksUpTo } from '../job/rule.ts';
+import type { Observer } from './events.ts';
+
+export interface SchedulerOptions {
+  readonly backend: Backend;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly observe: Observer | undefined;
+}
+
+/** The headers of a tick's job: the schedule's key, and the tick as ISO time. */
+export const scheduleHeader = 'schedule';
+export const tickHeader = 'tick';
+
+/** Longest sleep, ms: a word of a new schedule may get lost. */
+const MAX_SLEEP = 60_000;
+/** Schedules in one look. */
+const MANY = 100;
+/** Ticks of one schedule in one step. */
+const MAX_TICKS = 1_000;
+/** Parsed rules that are kept. */
+const MAX_RULES = 1_000;
+/** Others were faster with all of them: no need to look again at once. */
+const AFTER_OTHERS = 100;
+
+const retryAfter = exponential({ base: 100, max: 5_000 });
+
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  /** By their texts. */
+  readonly #rules = new Map<string, ParsedRule>();
+  /** Keys of due schedules that this server cannot read: they stay due, and must not hide others. */
+  #unreadable = new Set<string>();
+  #stopped = false;
+  #woken = false;
+  #resume: () => void = () => undefined;
+  #stopListening: () => void = () => undefined;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#stopListening = this.#options.backend.listen({ schedules: true }, () => {
+      this.#woken = true;
+      this.#resume();
+    });
+    this.#loop = this.#run();
+  }
+
+  /** Resolves when no firing is under way and none will follow. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#stopListening();
+    this.#resume();
+    await this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    const { random, observe } = this.#options;
+    let failures = 0;
+    while (!this.#stopped) {
+      this.#woken = false;
+      try {
+        const wait = await this.#step();
+        failures = 0;
+        if (wait > 0) await this.#sleep(wait);
+      } catch (error) {
+        const retryIn = retryAfter(++failures, random, toError(error));
+        observe?.({ type: 'backend-error', error: toError(error), doing: 'schedules', retryIn });
+        await this.#sleep(retryIn);
+      }
+    }
+  }
+
+  /** Fires what is due. Resolves to the ms until the next look. */
+  async #step(): Promise<number> {
+    const { backend } = this.#options;
+    const { now, due, nextAt } = await backend.dueSchedules(MANY + this.#unreadable.size);
+    const unreadable = new Set<string>();
+    const firings: Firing[] = [];
+    for (const record of due) {
+      const rule = await this.#read(record);
+      if (rule) firings.push(...firingsOf(record, rule, now));
+      else unreadable.add(record.key);
+    }
+    this.#unreadable = unreadable;
+    if (firings.length > 0) return (await this.#fire(firings)) ? 0 : AFTER_OTHERS;
+    return Math.min(MAX_SLEEP, nextAt === undefined ? MAX_SLEEP : Math.max(1, nextAt - now));
+  }
+
+  /** False when others had fired all of them. */
+  async #fire(firings: readonly Firing[]): Promise<boolean> {
+    const { backend, observe } = this.#options;
+    const results = await backend.fire(firings);
+    firings.forEach(({ key: schedule, tick, jobs, nextAt }, i) => {
+      const result = results[i];
+      if (result?.status !== 'fired') return;
+      if (jobs.length === 0) observe?.({ type: 'skipped', schedule, tick, nextAt });
+      else observe?.({ type: 'fired', schedule, tick, ids: result.ids });
+    });
+    return results.some(({ status }) => status === 'fired');
+  }
+
+  async #read({ key, rule }: ScheduleRecord): Promise<ParsedRule | undefined> {
+    const known = this.#rules.get(rule);
+    if (known) return known;
+    try {
+      const parsed = await parseRule(rule, key);
+      if (this.#rules.size >= MAX_RULES) this.#rules.clear();
+      this.#rules.set(rule, parsed);
+      return parsed;
+    } catch (error) {
+      const isNew = !this.#unreadable.has(key);
+      if (isNew) this.#options.observe?.({ type: 'schedule-error', schedule: key, error: toError(error) });
+      return undefined;
+    }
+  }
+
+  #sleep(ms: number): Promise<void> {
+    if (this.#stopped || this.#woken) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer: Timer = this.#options.clock.timer(ms, () => this.#resume());
+      this.#resume = () => {
+        timer.cancel();
+        this.#resume = () => undefined;
+        resolve();
+      };
+    });
+  }
+}
+
+/** The steps that bring a schedule from its due tick as far as one call may. */
+function firingsOf(record: ScheduleRecord, rule: ParsedRule, now: number): Firing[] {
+  const { key, fired, job, nextAt: due } = record;
+  if (due === undefined) return [];
+  if (fired >= rule.limit) return [{ key, tick: due, jobs: [], nextAt: undefined }];
+  if (rule.catchUp === 'one') {
+    const tick = latestTick(rule, due, now);
+    return [{ key, tick: due, jobs: [jobOf(key, job, tick)], nextAt: nextTick(rule, tick, fired + 1) }];
+  }
+  const inTime = now - rule.lateness;
+  if (due < inTime) return [{ key, tick: due, jobs: [], nextAt: nextTick(rule, Math.ceil(inTime) - 1, fired) }];
+  // A firing per tick, each of which begins where the one before ended.
+  return ticksUpTo(rule, due, now, Math.min(MAX_TICKS, rule.limit - fired)).map((tick, i) => ({
+    key,
+    tick,
+    jobs: [jobOf(key, job, tick)],
+    nextAt: nextTick(rule, tick, fired + i + 1),
+  }));
+}
+
+function jobOf(key: string, job: Schedule['job'], tick: number): NewJob {
+  const headers = { ...job.headers, [scheduleHeader]: key, [tickHeader]: new Date(tick).toISOString() };
+  return { ...job, headers };
+}
