@@ -1,8 +1,5 @@
-/** What children measure and what the table shows. */
-import { type Column, figure, median, whole } from '../table.ts';
-
-/** By name; a figure that a contender does not have is absent. Times in seconds unless the name says otherwise. */
-export type Figures = Readonly<Record<string, number>>;
+/** What children of this bench are told; what they measure is the same as everywhere. */
+export * from '../figures.ts';
 
 /** What a child is to do. `jobs` and all names come from sections.ts. */
 export interface Spec {
@@ -15,42 +12,4 @@ export interface Spec {
   readonly threads?: number;
   /** Of the adapter, in its own words. */
   readonly settings?: Readonly<Record<string, unknown>>;
-}
-
-/** The median of each figure by itself. */
-export function summarise(runs: readonly Figures[]): Figures {
-  const names = new Set(runs.flatMap((run) => Object.keys(run)));
-  return Object.fromEntries(
-    Array.from(names, (name) => [name, median(runs.map((run) => run[name]).filter((value) => value !== undefined))]),
-  );
-}
-
-/** The share `q` of the values lies at or below it. The array is sorted in place. */
-export function quantile(values: Float64Array, q: number): number {
-  return values.sort()[Math.max(0, Math.ceil(q * values.length) - 1)] ?? Number.NaN;
-}
-
-/** The highest of a figure among these rows; undefined when none of them has it. */
-export function best(medians: ReadonlyMap<string, Figures>, rows: Iterable<string>, name: string): number | undefined {
-  const values = Array.from(rows, (row) => medians.get(row)?.[name]).filter((value) => value !== undefined);
-  return values.length > 0 ? Math.max(...values) : undefined;
-}
-
-export function ratio(value: number | undefined, reference: number | undefined): number | undefined {
-  return value === undefined || reference === undefined ? undefined : value / reference;
-}
-
-export function column(title: string, name: string, format: (value: number) => string = whole): Column<Figures> {
-  return [title, (row) => (row[name] === undefined ? '' : format(row[name]))];
-}
-
-/** How many times the reference's figure. */
-export function ratioColumn(name: string): Column<Figures> {
-  return [
-    'ratio',
-    (row, reference) => {
-      const value = ratio(row[name], reference?.[name]);
-      return value === undefined ? '' : figure(value);
-    },
-  ];
 }

@@ -18,8 +18,8 @@
 import { parseArgs } from 'node:util';
 import { machine } from '../machine.ts';
 import { inRounds } from '../rounds.ts';
-import { formatTable, whole } from '../table.ts';
-import { type Figures, summarise } from './figures.ts';
+import { formatTable } from '../table.ts';
+import { type Figures, summarise, tellFigures } from './figures.ts';
 import { measureInChild } from './measure.ts';
 import { installPeers, versionOf } from './peers.ts';
 import { type Contender, type Section, sections, shrink } from './sections.ts';
@@ -62,21 +62,13 @@ async function runSection(section: Section, contenders: readonly Contender[]): P
   const measure = ({ spec }: Contender) => measureInChild(values.quick ? shrink(spec, 100) : spec, limit);
   const runs = await inRounds(contenders, rounds, measure, (contender, round, run) => {
     // One line per run on stderr, so that the tables can be kept without them.
-    console.error(`  round ${round}  ${contender.name}: ${tell(run)}`);
+    console.error(`  round ${round}  ${contender.name}: ${tellFigures(run)}`);
     broken ||= run instanceof Error;
   });
   const medians = new Map<string, Figures>();
   for (const [name, its] of runs) if (its.length > 0) medians.set(name, summarise(its));
   if (medians.size > 0) console.log(`\n${formatTable(section.columns, medians, section.reference)}`);
   for (const line of section.verdicts(medians)) console.log(`- ${line}`);
-}
-
-function tell(run: Figures | Error): string {
-  if (run instanceof Error) return `FAILED: ${run.message}`;
-  return Object.entries(run)
-    .filter(([name]) => name !== 'jobs')
-    .map(([name, value]) => `${name} ${value < 1000 ? value.toPrecision(3) : whole(value)}`)
-    .join(', ');
 }
 
 function isWanted(name: string): boolean {

@@ -1,0 +1,54 @@
+/**
+ * The peers: each in a folder of its own under peers/, with its package.json and lock file, because some need a runtime or
+ * a compiler that is not everywhere, and one that cannot be installed shall not take the others along.
+ *
+ * `npm ci` fills the folders on the bench's first run. The project is built, checked and tested without them, so nothing may
+ * import a package by name: TypeScript would want its types.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
+import { redisVersion } from './redis.ts';
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** Folder by folder, the packages to name in the head of the output. */
+export const peers: Readonly<Record<string, readonly string[]>> = {
+  plainjob: ['plainjob', 'better-sqlite3'],
+  bunqueue: ['bunqueue', 'bun'],
+  liteque: ['liteque', 'better-sqlite3', 'node'],
+  sidequest: ['sidequest', '@sidequest/sqlite-backend', 'better-sqlite3'],
+  redis: ['bullmq', 'ioredis', 'bee-queue'],
+};
+
+/** Installs what the peer's lock file names and is not there. The reason when that cannot be; npm's words are on stderr. */
+export function installPeer(peer: string): string | undefined {
+  if (peer === 'redis' && redisVersion() === undefined) {
+    return 'no redis-server on the PATH (apt-get install redis-server, and let its service be: the bench starts its own)';
+  }
+  const { status } = spawnSync(process.execPath, [here('../../scripts/setup.js'), `bench/sqlite/peers/${peer}`], {
+    stdio: 'inherit',
+  });
+  return status === 0 ? undefined : 'its packages could not be installed, see above';
+}
+
+/** `plainjob 0.0.14 (better-sqlite3 13.2.0)` */
+export function describePeer(peer: string): string {
+  const [first, ...others] = (peers[peer] ?? []).map((name) => `${name} ${versionOf(peer, name)}`);
+  const server = peer === 'redis' ? [`redis-server ${redisVersion()}`] : [];
+  return `${first} (${[...others, ...server].join(', ')})`;
+}
+
+function versionOf(peer: string, name: string): string {
+  const path = here(`./peers/${peer}/node_modules/${name}/package.json`);
+  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).version : '(not installed)';
+}
+
+/** Of this Node: what the bare loop and Millrace run on. */
+export function sqliteVersion(): string {
+  const db = new DatabaseSync(':memory:');
+  const row = db.prepare('SELECT sqlite_version() AS version').get();
+  db.close();
+  return String(row?.version);
+}
