@@ -33,7 +33,7 @@ async function setup(maxWaiting?: number) {
   const backend = new MemoryBackend({ clock });
   await backend.open();
   const client = new Client({ backend, clock, jobs: [plain, checked], ...(maxWaiting && { maxWaiting }) });
-  const texts = async () => (await backend.list({})).map((job) => Buffer.from(job.payload).toString());
+  const texts = async () => (await backend.list({})).jobs.map((job) => Buffer.from(job.payload).toString());
   return { clock, backend, client, texts };
 }
 
@@ -42,7 +42,8 @@ describe('Client', () => {
     const { backend, client } = await setup();
     const byName = await client.enqueue('plain', { n: 1 });
     const byDefinition = await client.enqueue(plain, { n: 2 });
-    for (const id of [byName, byDefinition]) {
+    for (const { id, isNew } of [byName, byDefinition]) {
+      assert.ok(isNew);
       const job = await backend.get(id);
       assert.deepEqual([job?.name, job?.queue, job?.priority, job?.maxAttempts], ['plain', 'own', 2, 7]);
     }
@@ -51,14 +52,14 @@ describe('Client', () => {
   it('lets an enqueue choose queue, priority and time', async () => {
     const { clock, backend, client } = await setup();
     const later = await client.enqueue(plain, { n: 1 }, { queue: 'other', priority: 9, delay: 5_000 });
-    const job = await backend.get(later);
+    const job = await backend.get(later.id);
     assert.deepEqual(
       [job?.queue, job?.priority, job?.state, job?.runAt],
       ['other', 9, 'scheduled', clock.now() + 5_000],
     );
     const at = new Date(clock.now() + 60_000);
     const dated = await client.enqueue(plain, { n: 1 }, { at });
-    assert.equal((await backend.get(dated))?.runAt, at.getTime());
+    assert.equal((await backend.get(dated.id))?.runAt, at.getTime());
   });
 
   it('keeps the order of calls, made one after the other or all at once', async () => {
