@@ -4,6 +4,10 @@
  *   import { conformance } from 'millrace/conformance';
  *   conformance('my backend', { open: async () => ({ backend, advance: (ms) => clock.advance(ms) }) });
  *
+ * And to compare it with a reference model through long random runs (the harness then tells its clock too):
+ *
+ *   modelTest('my backend', { open: async () => ({ backend, advance: …, now: () => clock.now() }) });
+ *
  * Run it with `node --test`. Each sentence opens a backend of its own and closes it. Nothing sleeps: time is moved with
  * `advance`, and what happens by itself (a listener being called) is awaited.
  */
@@ -31,6 +35,8 @@ import { type Harness, opener } from './conformance/support.ts';
 import { uniqueness } from './conformance/uniqueness.ts';
 import { updating } from './conformance/updating.ts';
 
+export type { ModelHarness, ModelOpened } from './conformance/model-twins.ts';
+export { type ModelOptions, modelTest, replay } from './conformance/modelling.ts';
 export type { Harness, Opened } from './conformance/support.ts';
 
 const chapters = [

@@ -17,7 +17,7 @@ import { MemoryBackend } from './memory/memory.ts';
 import { SqliteBackend } from './sqlite/backend.ts';
 
 /** A clock that somebody sets. */
-function settable(): { clock: Clock; advance(ms: number): Promise<void>; jump(ms: number): void } {
+function settable() {
   const virtual = new VirtualClock();
   let set = 0;
   const clock: Clock = {
@@ -25,13 +25,10 @@ function settable(): { clock: Clock; advance(ms: number): Promise<void>; jump(ms
     monotonic: () => virtual.monotonic(),
     timer: (ms, fire) => virtual.timer(ms, fire),
   };
-  return {
-    clock,
-    advance: (ms) => virtual.advance(ms),
-    jump: (ms) => {
-      set += ms;
-    },
+  const jump = (ms: number) => {
+    set += ms;
   };
+  return { clock, now: clock.now, advance: (ms: number) => virtual.advance(ms), jump };
 }
 
 /** @param flaw makes the backend wrong */
@@ -53,9 +50,12 @@ const sqlite: ModelHarness = {
   async open() {
     const { clock, ...rest } = settable();
     const folder = await mkdtemp(join(tmpdir(), 'millrace-'));
-    const backend = new SqliteBackend(join(folder, 'jobs.db'), { clock, synchronous: 'normal' });
-    await backend.open();
-    return { backend, ...rest, cleanup: () => rm(folder, { recursive: true }) };
+    const connect = async () => {
+      const backend = new SqliteBackend(join(folder, 'jobs.db'), { clock, synchronous: 'normal' });
+      await backend.open();
+      return backend;
+    };
+    return { backend: await connect(), second: connect, ...rest, cleanup: () => rm(folder, { recursive: true }) };
   },
 };
 

@@ -35,7 +35,8 @@ export type Command =
   | { do: 'schedule'; key: string; rule: string; in?: number; job: JobDraft }
   | { do: 'unschedule'; key: string }
   | { do: 'fire'; limit: number; jobs: JobDraft[]; every?: number; twice: boolean }
-  | { do: 'tidy' | 'look' };
+  /** `switch`: go on through the other view of the same jobs, where the harness has one. */
+  | { do: 'tidy' | 'look' | 'switch' };
 
 /** The commands as code that `replay` takes. */
 export function asCode(commands: readonly Command[]): string {
@@ -133,11 +134,15 @@ export function commandsOf(seed: number, steps: number): Command[] {
   const dice = new Dice(seed);
   const commands: Command[] = servers.map((server) => ({ do: 'beat', server }));
   commands.push({ do: 'configure', queue: 'q', change: changeOf(dice) });
-  if (dice.oneIn(3))
-    commands.push({ do: 'configure', queue: 'q', change: { maxCrashes: 1, keys: { onFailure: 'park' } } });
-  const bag = Object.entries(weights).flatMap(([name, weight]) =>
-    Array<keyof typeof weights>(weight).fill(name as never),
-  );
+  // Half of the runs keep to strict keys, which pile up behind what has failed; the others change their minds.
+  const isStrict = dice.oneIn(2);
+  const onFailure = dice.of(['block', 'park', 'park'] as const);
+  const rate = dice.of([null, { limit: 1, per: 20, burst: 2 }]);
+  const strict = { paused: false, maxCrashes: 1, keys: { concurrency: 1, rate, onFailure } };
+  if (isStrict) commands.push({ do: 'configure', queue: 'q', change: strict });
+  const bag = (Object.keys(weights) as (keyof typeof weights)[])
+    .filter((name) => !isStrict || name !== 'configure')
+    .flatMap((name) => Array<typeof name>(weights[name]).fill(name));
   while (commands.length < steps) commands.push(...draw(dice, dice.of(bag)));
   return commands;
 }
@@ -160,6 +165,7 @@ const weights = {
   fire: 2,
   tidy: 2,
   look: 3,
+  switch: 2,
 } as const satisfies Record<Command['do'], number>;
 
 function draw(dice: Dice, name: Command['do']): Command[] {
@@ -252,16 +258,16 @@ function jobOf(dice: Dice, whole = true): JobDraft {
     ...(dice.oneIn(2) && { key: dice.of(keys) }),
     ...(dice.oneIn(4) && { tags: [dice.of(tags)] }),
     ...(dice.oneIn(8) && { headers: { trace: textOf(dice) } }),
-    ...(dice.oneIn(5) && { unique: uniqueOf(dice) }),
-    ...(dice.oneIn(3) && { keepFor: dice.between(1, 60) }),
+    ...(dice.oneIn(4) && { unique: uniqueOf(dice) }),
+    ...(dice.oneIn(4) && { keepFor: dice.between(1, 60) }),
   };
 }
 
 function uniqueOf(dice: Dice) {
-  const key = dice.of(['u', 'v', 'period']);
+  const key = dice.of(['u', 'period', 'period']);
   const mode = dice.of(['keep', 'replace', 'debounce'] as const);
   const states = dice.of([notEnded, notEnded, waiting, ['running'] as const, [...notEnded, ...dice.some(ended)]]);
-  return { key, mode, states, ...(key === 'period' && { period: 30 }) };
+  return { key, mode, states, ...(key === 'period' && { period: 40 }) };
 }
 
 function endingOf(dice: Dice): EndingDraft {
@@ -301,7 +307,8 @@ function actOf(dice: Dice): Command {
 }
 
 function changeOf(dice: Dice): SettingsChange {
-  const rate = () => (dice.oneIn(3) ? null : { limit: dice.of([1, 2]), per: 10, burst: dice.between(1, 3) });
+  const rate = () =>
+    dice.oneIn(3) ? null : { limit: dice.of([1, 2]), per: dice.of([10, 50]), burst: dice.between(1, 3) };
   const bound = () => (dice.oneIn(3) ? null : dice.between(1, 4));
   return {
     ...(dice.oneIn(4) && { paused: dice.oneIn(4) }),
@@ -315,7 +322,7 @@ function changeOf(dice: Dice): SettingsChange {
       ...(dice.oneIn(3) && { weights: { ann: dice.between(1, 4), '': dice.between(1, 4) } }),
     },
     ...(dice.oneIn(3) && {
-      retention: { [dice.of(ended)]: { count: dice.between(0, 5), age: dice.between(0, 60) } },
+      retention: { [dice.of(ended)]: { count: dice.of([0, 1, 3, 10]), age: dice.between(0, 60) } },
     }),
     ...(dice.oneIn(8) && { events: dice.below(50) }),
   };

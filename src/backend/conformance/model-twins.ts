@@ -7,14 +7,21 @@ import type { AddGroup, AttemptError, Backend, ClaimedJob, Ending, NewJob } from
 import type { JobFilter, Page } from '../filter.ts';
 import type { JobRecord } from '../records.ts';
 import type { ScheduleRecord } from '../schedule.ts';
+import type { SettingsChange } from '../settings.ts';
 import { Model } from './model.ts';
 import type { Command, FilterDraft, JobDraft, Pick } from './model-commands.ts';
 import { isWaiting, type ModelJob } from './model-queue.ts';
 import { type Opened, server as serverInfo } from './support.ts';
 
+export interface ModelOpened extends Opened {
+  /** What the clock shows that the backend looks at, ms since the epoch. */
+  now(): number;
+  /** Sets the clock on or back, as somebody may do with a machine's. Absent: it only goes on. */
+  jump?(ms: number): void;
+}
+
 export interface ModelHarness {
-  /** `jump` sets the clock on or back, as somebody may do with a machine's; absent: it only goes on. */
-  open(): Promise<Opened & { jump?(ms: number): void }>;
+  open(): Promise<ModelOpened>;
 }
 
 interface Held {
@@ -23,23 +30,33 @@ interface Held {
 }
 
 export class Twins {
-  readonly #backend: Backend;
-  readonly #opened: Awaited<ReturnType<ModelHarness['open']>>;
+  /** The one that is asked now. */
+  #backend: Backend;
+  #other: Backend | undefined;
+  readonly #opened: ModelOpened;
   readonly #model = new Model();
   readonly #handed: Held[] = [];
   readonly #seen: Set<string>;
   /** Goes up when the clock is put back: what was to be forgotten by time then gets new names. */
   #era = 0;
 
-  constructor(opened: Awaited<ReturnType<ModelHarness['open']>>, now: number, seen: Set<string>) {
+  constructor(opened: ModelOpened, seen: Set<string>) {
     this.#opened = opened;
     this.#backend = opened.backend;
-    this.#model.now = now;
+    this.#model.now = Math.ceil(opened.now());
     this.#seen = seen;
+  }
+
+  async close(): Promise<void> {
+    await this.#other?.close();
+    await this.#opened.backend.close();
+    await this.#opened.cleanup?.();
   }
 
   async perform(command: Command): Promise<void> {
     const [backend, model] = [this.#backend, this.#model];
+    const needs = { update: 'update', schedule: 'schedules', unschedule: 'schedules', fire: 'schedules' } as const;
+    if (command.do in needs && backend.lacks?.[needs[command.do as keyof typeof needs]]) return;
     this.#seen.add(command.do);
     switch (command.do) {
       case 'add': {
@@ -161,19 +178,25 @@ export class Twins {
         );
       }
       case 'configure': {
-        const { queue, change } = command;
+        const { queue } = command;
+        const change = this.#change(command.change);
         return this.#same(command, await backend.configure(queue, change), model.configure(queue, change));
       }
       case 'advance':
-        model.now += command.ms;
         await this.#opened.advance(command.ms);
+        model.now = Math.ceil(this.#opened.now());
         return;
       case 'jump':
         if (!this.#opened.jump) return;
         await this.#follow();
         if (command.ms < 0) this.#era++;
-        model.now += command.ms;
-        return this.#opened.jump(command.ms);
+        this.#opened.jump(command.ms);
+        model.now = Math.ceil(this.#opened.now());
+        return;
+      case 'switch':
+        this.#other ??= await this.#opened.second?.();
+        if (this.#other) this.#backend = backend === this.#other ? this.#opened.backend : this.#other;
+        return;
       case 'schedule': {
         const { key, rule, job, in: ms } = command;
         const nextAt = ms === undefined ? undefined : model.now + ms;
@@ -256,6 +279,7 @@ export class Twins {
       this.#same('orders', byId(await backend.orders(id)), byId(orders));
       if (orders.length > 0) this.#seen.add('order');
     }
+    if (backend.lacks?.schedules) return;
     const schedules = [...model.schedules.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
     this.#same('schedules', (await backend.schedules()).map(scheduled), schedules.map(scheduled));
   }
@@ -288,12 +312,26 @@ export class Twins {
     return id === undefined || claim === undefined ? [] : [{ id, claim }];
   }
 
-  #job({ text, in: ms, unique, ...rest }: JobDraft): NewJob {
+  #job({ text, in: ms, unique, key, keepFor, ...rest }: JobDraft): NewJob {
+    const { lacks } = this.#backend;
     return {
       ...rest,
       payload: Buffer.from(text),
       ...(ms !== undefined && { runAt: this.#model.now + ms }),
-      ...(unique && { unique: unique.period ? { ...unique, key: unique.key + this.#era } : unique }),
+      ...(key !== undefined && !lacks?.keys && { key }),
+      ...(keepFor !== undefined && !lacks?.results && { keepFor }),
+      ...(unique && !lacks?.unique && { unique: unique.period ? { ...unique, key: unique.key + this.#era } : unique }),
+    };
+  }
+
+  #change({ keys, events, concurrency, rate, ...rest }: SettingsChange): SettingsChange {
+    const { lacks } = this.#backend;
+    return {
+      ...rest,
+      ...(keys !== undefined && !lacks?.keys && { keys }),
+      ...(events !== undefined && !lacks?.events && { events }),
+      ...(concurrency !== undefined && !lacks?.limits && { concurrency }),
+      ...(rate !== undefined && !lacks?.limits && { rate }),
     };
   }
 

@@ -45,10 +45,8 @@ export async function replay(
   commands: readonly Command[],
   seen = new Set<string>(),
 ): Promise<void> {
-  const opened = await harness.open();
+  const twins = new Twins(await harness.open(), seen);
   try {
-    const { now } = await opened.backend.dueSchedules(1);
-    const twins = new Twins(opened, now, seen);
     for (const [i, command] of commands.entries()) {
       await twins.perform(command).catch((error: Error) => {
         throw Object.assign(error, { at: i });
@@ -56,8 +54,7 @@ export async function replay(
     }
     await twins.perform({ do: 'look' });
   } finally {
-    await opened.backend.close();
-    await opened.cleanup?.();
+    await twins.close();
   }
 }
 
