@@ -106,12 +106,15 @@ export class ModelJobs {
       this.#end(job, 'completed');
       job.result = ending.result;
       if (job.keepFor === undefined) this.drop(job);
-    } else if (kind === 'snoozed') this.#leave(job, 'scheduled', ending.runAt);
+    } else if (kind === 'discarded' || kind === 'cancelled') this.#end(job, kind);
+    else if (kind === 'failed' && ending.retryAt === undefined) this.#end(job, 'discarded');
+    else if (job.order !== undefined) this.stop(job, 'cancelled', job.order);
     else if (kind === 'returned') this.#leave(job, 'available');
-    else if (kind === 'failed' && ending.retryAt !== undefined) {
+    else if (kind === 'snoozed') this.#leave(job, 'scheduled', ending.runAt);
+    else {
       job.attempt++;
       this.#leave(job, 'retryable', ending.retryAt);
-    } else this.#end(job, kind === 'cancelled' ? 'cancelled' : 'discarded');
+    }
     this.lineUp();
     return 'taken';
   }

@@ -188,6 +188,8 @@ export class Twins {
         return;
       case 'jump':
         if (!this.#opened.jump) return;
+        // A head that a rate let into the line may stay there or not when the clock is put back.
+        if (command.ms < 0 && [...model.queues.values()].some(({ settings }) => settings.keys.rate)) return;
         await this.#follow();
         if (command.ms < 0) this.#era++;
         this.#opened.jump(command.ms);
@@ -363,7 +365,7 @@ function claimed(job: ClaimedJob | ModelJob) {
   const { id, queue, name, payload, priority, attempt, maxAttempts, crashes, addedAt, runAt } = job;
   const { key, tags, headers, keepFor } = job;
   const numbers = { priority, attempt, maxAttempts, crashes, addedAt, runAt, keepFor };
-  return { id, queue, name, payload: text(payload), ...numbers, key, tags, headers };
+  return { id, queue, name, payload: text(payload), ...numbers, key, tags: tags?.length ? tags : undefined, headers };
 }
 
 function recorded(job: JobRecord | ModelJob) {

@@ -77,6 +77,7 @@ export class Model extends ModelJobs {
   configure(name: string, change: SettingsChange): QueueSettings {
     const queue = this.queue(name);
     queue.settings = changed(queue.settings, change);
+    queue.lineUp(this.now);
     return queue.settings;
   }
 
