@@ -1,63 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Backend } from '../backend/backend.ts';
 import { MemoryBackend } from '../backend/memory/memory.ts';
-import { Client } from '../client/client.ts';
 import { VirtualClock } from '../clock.ts';
 import { isError, MillraceError } from '../errors.ts';
 import { fixed } from '../job/backoff.ts';
 import { discard, snooze } from '../job/control.ts';
-import { defineJob, type JobDefinition } from '../job/job.ts';
+import { defineJob } from '../job/job.ts';
 import { stressService } from '../testing/stress.ts';
-import type { ServerEvent } from './events.ts';
-import { JobServer, type JobServerOptions } from './server.ts';
+import { altered, setup, turn } from './fixtures/support.ts';
+import { JobServer } from './server.ts';
 
 const quick = { backoff: fixed(1_000) };
-
-/** A server on a memory backend and a virtual clock, whose events can be awaited. */
-async function setup(jobs: readonly JobDefinition[], options: Partial<JobServerOptions> = {}) {
-  const clock = new VirtualClock();
-  const backend = options.backend ?? new MemoryBackend({ clock });
-  await backend.open();
-  const events: ServerEvent[] = [];
-  const watchers = new Set<() => void>();
-  const observe = (event: ServerEvent) => {
-    events.push(event);
-    for (const watcher of watchers) watcher();
-  };
-  const server = new JobServer({ jobs, clock, random: () => 0.5, observe, ...options, backend });
-  const client = new Client({ backend, clock });
-  /** Resolves when `count` events of the type were seen since the start. */
-  const seen = <T extends ServerEvent['type']>(type: T, count = 1) =>
-    new Promise<Extract<ServerEvent, { type: T }>[]>((resolve) => {
-      const look = () => {
-        const found = events.filter((event): event is Extract<ServerEvent, { type: T }> => event.type === type);
-        if (found.length < count) return;
-        watchers.delete(look);
-        resolve(found);
-      };
-      watchers.add(look);
-      look();
-    });
-  /** Resolves when the backend's counts of the default queue say so. */
-  const counted = async (state: 'completed' | 'discarded' | 'retryable' | 'scheduled' | 'available', count: number) => {
-    for (;;) {
-      const [queue] = await backend.counts();
-      if (queue?.[state] === count) return;
-      await settled();
-    }
-  };
-  const end = async () => {
-    await server.stop();
-    await client.close();
-    assert.equal(clock.pending, 0, 'no timer is left');
-    await backend.close();
-  };
-  return { clock, backend, server, client, events, seen, counted, end };
-}
-
-/** Everything that promises alone can bring about has happened when it resolves. */
-const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** A promise that a test settles by hand. */
 function gate<T = void>() {
@@ -89,7 +42,7 @@ describe('JobServer', () => {
     });
     const { clock, backend, server, client, seen, counted, end } = await setup([flaky]);
     await server.start();
-    const id = await client.enqueue(flaky, null);
+    const { id } = await client.enqueue(flaky, null);
     await seen('failed');
     await counted('retryable', 1);
     assert.equal((await backend.get(id))?.errors[0]?.message, 'first time');
@@ -109,7 +62,7 @@ describe('JobServer', () => {
     });
     const { clock, backend, server, client, seen, counted, end } = await setup([bad]);
     await server.start();
-    const id = await client.enqueue(bad, null);
+    const { id } = await client.enqueue(bad, null);
     await seen('failed');
     await counted('retryable', 1);
     await clock.advance(1_000);
@@ -124,7 +77,7 @@ describe('JobServer', () => {
     const unknown = defineJob({ name: 'unknown', run: () => 'never' });
     const { backend, server, client, seen, counted, end } = await setup([known]);
     await server.start();
-    const id = await client.enqueue(unknown, null);
+    const { id } = await client.enqueue(unknown, null);
     await client.enqueue(known, null);
     const [failed] = await seen('failed');
     assert.ok(isError(failed?.error, 'JOB_UNKNOWN'));
@@ -194,7 +147,7 @@ describe('JobServer', () => {
     await client.enqueueMany(wait, Array(10).fill(null));
     await server.start();
     await seen('started', 3);
-    await settled();
+    await turn();
     assert.equal(server.running, 3);
     const [queue] = await backend.counts();
     assert.equal(queue?.running, 5, 'claims its workers and its prefetch, and leaves the rest to others');
@@ -216,7 +169,7 @@ describe('JobServer', () => {
     const { clock, backend, server, client, seen, counted, end } = await setup([later, never]);
     await server.start();
     await client.enqueue(later, null);
-    const id = await client.enqueue(never, null);
+    const { id } = await client.enqueue(never, null);
     await counted('scheduled', 1);
     await counted('discarded', 1);
     assert.equal((await backend.get(id))?.errors[0]?.message, 'no such customer');
@@ -282,19 +235,18 @@ describe('JobServer', () => {
   it('waits for what runs at a stop, and hands back what waited with its attempts untouched', async () => {
     const opened = gate();
     const wait = defineJob({ name: 'wait', run: () => opened.promise });
-    const { backend, server, client, seen, end } = await setup([wait], { workers: 1, prefetch: 4 });
+    const { list, counts, server, client, seen, end } = await setup([wait], { workers: 1, prefetch: 4 });
     await client.enqueueMany(wait, [1, 2, 3]);
     await server.start();
     await seen('started');
     const stopped = server.stop();
-    await settled();
+    await turn();
     opened.resolve();
     await stopped;
-    const [queue] = await backend.counts();
-    assert.equal(queue?.completed, 1);
-    assert.equal(queue?.available, 2);
+    const { completed, available } = await counts();
+    assert.deepEqual([completed, available], [1, 2]);
     assert.deepEqual(
-      (await backend.list({})).map((job) => job.attempt),
+      (await list()).map((job) => job.attempt),
       [1, 1],
     );
     await end();
@@ -308,16 +260,16 @@ describe('JobServer', () => {
           job.signal.addEventListener('abort', () => reject(job.signal.reason));
         }),
     });
-    const { clock, backend, server, client, seen, end } = await setup([hang], { stopDeadline: 10_000 });
+    const { clock, list, server, client, seen, end } = await setup([hang], { stopDeadline: 10_000 });
     await client.enqueue(hang, null);
     await server.start();
     await seen('started');
     const stopped = server.stop();
-    await settled();
+    await turn();
     await clock.advance(10_000);
     await stopped;
     await seen('returned');
-    const [job] = await backend.list({});
+    const [job] = await list();
     assert.deepEqual([job?.state, job?.attempt, job?.errors.length], ['available', 1, 0]);
     await end();
   });
@@ -325,19 +277,19 @@ describe('JobServer', () => {
   it('leaves a body behind that ignores the abort, hands its job back, and drops its late result', async () => {
     const opened = gate();
     const deaf = defineJob({ name: 'deaf', run: () => opened.promise });
-    const { clock, backend, server, client, seen, events, end } = await setup([deaf], { stopDeadline: 10_000 });
+    const { clock, list, server, client, seen, of, end } = await setup([deaf], { stopDeadline: 10_000 });
     await client.enqueue(deaf, null);
     await server.start();
     await seen('started');
     const stopped = server.stop();
-    await settled();
+    await turn();
     await clock.advance(10_000);
     await clock.advance(1_000);
     await stopped;
     opened.resolve();
-    await settled();
-    assert.equal(events.filter((event) => event.type === 'completed').length, 0);
-    assert.equal((await backend.list({}))[0]?.state, 'available');
+    await turn();
+    assert.equal(of('completed').length, 0);
+    assert.equal((await list())[0]?.state, 'available');
     await end();
   });
 
@@ -367,20 +319,16 @@ describe('JobServer', () => {
     const away = new MillraceError('BACKEND_UNAVAILABLE', { backend: 'memory:', reason: 'a test' });
     let failClaims = 2;
     let failSettles = 2;
-    const backend: Backend = new Proxy(memory, {
-      get(target, property) {
-        if (property === 'claim' && failClaims-- > 0) return () => Promise.reject(away);
-        if (property === 'settle' && failSettles-- > 0) return () => Promise.reject(away);
-        const value = Reflect.get(target, property) as unknown;
-        return typeof value === 'function' ? value.bind(target) : value;
-      },
+    const backend = altered(memory, {
+      claim: (request) => (failClaims-- > 0 ? Promise.reject(away) : memory.claim(request)),
+      settle: (server, outcomes) => (failSettles-- > 0 ? Promise.reject(away) : memory.settle(server, outcomes)),
     });
     const noop = defineJob({ name: 'noop', run: () => 1 });
     const house = await setup([noop], { backend, clock });
     await house.client.enqueue(noop, null);
     await house.server.start();
     for (let i = 0; i < 10; i++) await clock.advance(1_000);
-    assert.equal(house.events.filter((event) => event.type === 'backend-error').length, 4);
+    assert.equal(house.of('backend-error').length, 4);
     await house.counted('completed', 1);
     await house.server.stop();
     assert.equal(clock.pending, 0);

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { defineJob } from '../job/job.ts';
+import { setup } from './fixtures/support.ts';
+
+const job = defineJob({ name: 'a', run: () => 1 });
+
+describe('each beat of a server', () => {
+  it('renews the lease, looks for orders, and tidies until nothing is left to do, within bounds', async () => {
+    const { clock, backend, server, of, end } = await setup([job], { lease: 15_000 });
+    const calls: string[] = [];
+    let dirt = 3;
+    const { beat, orders } = backend;
+    backend.beat = (info) => {
+      calls.push('beat');
+      return beat.call(backend, info);
+    };
+    backend.orders = (id) => {
+      calls.push('orders');
+      return orders.call(backend, id);
+    };
+    backend.tidy = async () => {
+      calls.push('tidy');
+      return dirt-- > 0 ? 10 : 0;
+    };
+    await server.start();
+    assert.deepEqual(calls, ['beat']);
+    await clock.advance(5_000);
+    assert.deepEqual(calls.slice(1), ['beat', 'orders', 'tidy', 'tidy', 'tidy', 'tidy']);
+    assert.deepEqual(of('tidied'), [{ type: 'tidied', count: 30 }]);
+    calls.length = 0;
+    dirt = 1_000;
+    await clock.advance(5_000);
+    assert.equal(calls.filter((call) => call === 'tidy').length, 20);
+    await end();
+  });
+
+  it('goes on with its other duties when one fails', async () => {
+    const { clock, backend, server, of, end } = await setup([job], { lease: 15_000 });
+    let tidied = 0;
+    await server.start();
+    backend.rescue = () => Promise.reject(new Error('no'));
+    backend.orders = () => Promise.reject(new Error('no'));
+    backend.tidy = async () => {
+      tidied++;
+      return 0;
+    };
+    await clock.advance(5_000);
+    assert.equal(tidied, 1);
+    assert.deepEqual(
+      of('backend-error').map(({ doing }) => doing),
+      ['rescue', 'orders'],
+    );
+    await end();
+  });
+});
