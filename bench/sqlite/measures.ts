@@ -56,7 +56,7 @@ export async function drain(open: Open, task: Task): Promise<Figures> {
 }
 
 /** Adds and workers in one process at the same time, from the first add until nothing is left in the store. */
-export async function cycle(open: Open, task: Task): Promise<Figures> {
+export async function endToEnd(open: Open, task: Task): Promise<Figures> {
   const run = await begin(open, task, task.jobs);
   await run.system.work(handlerOf(run));
   await addSingly(run, 0, run.warm);
@@ -123,7 +123,7 @@ export const measures: Readonly<Record<string, (open: Open, task: Task) => Promi
   add,
   bulk,
   process: drain,
-  cycle,
+  'end-to-end': endToEnd,
   waiting,
   'pick-up': pickUp,
 };

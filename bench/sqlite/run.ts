@@ -1,7 +1,7 @@
 /**
  * The durable bench: Millrace on SQLite beside everybody else's job system, and beside a bare loop of SQL.
  *
- *   npm run bench:sqlite                            every section, about half an hour
+ *   npm run bench:sqlite                            every section, about a quarter of an hour
  *   npm run bench:sqlite -- add process             these sections
  *   npm run bench:sqlite -- --only millrace,bare    contenders whose names begin like that
  *   npm run bench:sqlite -- waiting --large         with ten million waiting too: some GB of disk, minutes more
@@ -65,7 +65,7 @@ for (const peer of wanted) {
 console.log(machine());
 const present = [...wanted].filter((peer) => !missing.has(peer)).map(describePeer);
 console.log([`Node ${process.version} (SQLite ${sqliteVersion()})`, ...present].join(', '));
-for (const [peer, reason] of missing) console.log(`NOT RUN: ${peer}: ${reason}`);
+for (const [peer, reason] of missing) console.log(`NOT RUN: ${rowsOf(peer).join('; ')}: ${reason}`);
 let broken = false;
 for (const { section, contenders } of chosen) {
   await runSection(
@@ -89,6 +89,12 @@ async function runSection(section: Section, contenders: readonly Contender[]): P
   for (const [name, its] of runs) if (its.length > 0) medians.set(name, summarise(its));
   if (medians.size > 0) console.log(`\n${formatTable(section.columns, medians, section.reference)}`);
   for (const line of section.verdicts(medians)) console.log(`- ${line}`);
+}
+
+/** The rows that need the peer. */
+function rowsOf(peer: string): string[] {
+  const rows = chosen.flatMap(({ contenders }) => contenders.filter((contender) => contender.peer === peer));
+  return [...new Set(rows.map(({ name }) => name))];
 }
 
 function isWanted(name: string): boolean {

@@ -1,12 +1,12 @@
 /**
  * What is compared with what, and what we want of it: the table of targets, as code.
  *
- *   add      200 callers that await each add
- *   bulk     a thousand jobs in a call
- *   process  a backlog, 100 handlers at once
- *   cycle    adds and workers in one process at the same time
- *   waiting  the first jobs of backlogs of every length, and the memory that takes
- *   pick-up  from an add to its handler on an idle system, and the CPU of an idle one
+ *   add         200 callers that await each add
+ *   bulk        a thousand jobs in a call
+ *   process     a backlog, 100 handlers at once
+ *   end-to-end  adds and workers in one process at the same time
+ *   waiting     the first jobs of backlogs of every length, and the memory that takes
+ *   pick-up     from an add to its handler on an idle system, and the CPU of an idle one
  */
 import { best, column, type Figures, ratio, ratioColumn } from '../figures.ts';
 import { atLeast, atMost, type Column, figure, whole } from '../table.ts';
@@ -127,9 +127,9 @@ const processes: Section = {
   ],
 };
 
-const cycles: Section = {
-  title: 'Cycle: 200 callers that await each add, and the workers, in one process',
-  contenders: contenders('cycle', {
+const endToEnds: Section = {
+  title: 'End to end: 200 callers that await each add, and the workers, in one process',
+  contenders: contenders('end-to-end', {
     [BARE]: 200_000,
     [OURS]: 200_000,
     // Between the warm-up and the run it would sleep for a second.
@@ -216,7 +216,7 @@ export function sections(large = false): Readonly<Record<string, Section>> {
     add: adds,
     bulk: bulks,
     process: processes,
-    cycle: cycles,
+    'end-to-end': endToEnds,
     waiting: waitingSection([1_000, 100_000, LONG, ...(large ? [10 * LONG] : [])]),
     'pick-up': pickUps,
   };
