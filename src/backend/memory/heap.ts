@@ -1,8 +1,14 @@
 /**
- * A binary heap: the first of many in O(log n), and in O(1) what is pushed in order already, as arriving jobs are.
- * (Williams, 1964)
+ * A binary heap (Williams, 1964) whose items know their place, so that one can also be taken out of the middle: push, pop
+ * and remove in O(log n), push in O(1) of what comes in order already.
  */
-export class Heap<T> {
+
+/** Something that stands in at most one line at a time; where is the line's business. */
+export interface Placed {
+  spot: number;
+}
+
+export class Heap<T extends Placed> {
   readonly #items: T[] = [];
   readonly #before: (a: T, b: T) => boolean;
 
@@ -20,44 +26,56 @@ export class Heap<T> {
   }
 
   push(item: T): void {
-    const items = this.#items;
-    let at = items.length;
-    items.push(item);
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!this.#before(item, items[parent] as T)) break;
-      items[at] = items[parent] as T;
-      at = parent;
-    }
-    items[at] = item;
+    this.#items.push(item);
+    this.#rise(item, this.#items.length - 1);
   }
 
   pop(): T | undefined {
-    const items = this.#items;
-    const first = items[0];
-    const last = items.pop();
-    if (items.length > 0) this.#sink(last as T);
+    const first = this.#items[0];
+    if (first) this.remove(first);
     return first;
   }
 
-  /** Keeps only what `wanted` says; O(n). */
-  filter(wanted: (item: T) => boolean): void {
-    const kept = this.#items.filter(wanted);
-    this.#items.length = 0;
-    for (const item of kept) this.push(item);
+  /** `item` must be in the heap. */
+  remove(item: T): void {
+    const last = this.#items.pop() as T;
+    if (last === item) return;
+    this.#rise(last, item.spot);
+    this.#sink(last, last.spot);
   }
 
-  /** Puts `item` in at the top and lets it sink to its place. */
-  #sink(item: T): void {
+  /** In no particular order. */
+  [Symbol.iterator](): IterableIterator<T> {
+    return this.#items.values();
+  }
+
+  #rise(item: T, from: number): void {
     const items = this.#items;
-    let at = 0;
-    for (let child = 1; child < items.length; child = 2 * at + 1) {
+    let at = from;
+    while (at > 0) {
+      const parent = items[(at - 1) >> 1] as T;
+      if (!this.#before(item, parent)) break;
+      this.#put(parent, at);
+      at = (at - 1) >> 1;
+    }
+    this.#put(item, at);
+  }
+
+  #sink(item: T, from: number): void {
+    const items = this.#items;
+    let at = from;
+    for (let child = 2 * at + 1; child < items.length; child = 2 * at + 1) {
       const right = child + 1;
       if (right < items.length && this.#before(items[right] as T, items[child] as T)) child = right;
       if (!this.#before(items[child] as T, item)) break;
-      items[at] = items[child] as T;
+      this.#put(items[child] as T, at);
       at = child;
     }
-    items[at] = item;
+    this.#put(item, at);
+  }
+
+  #put(item: T, at: number): void {
+    this.#items[at] = item;
+    item.spot = at;
   }
 }

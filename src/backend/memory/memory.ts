@@ -4,35 +4,24 @@
  * Loss table: everything is lost when the process ends, however it ends. The two exceptions that durability has no part
  * in hold: a group is stored whole or not at all, and a job is claimed by one server at a time.
  *
- * Add, claim and settle cost O(log waiting) per job; counts and `maxWaiting` O(1); list, retry, cancel and remove O(all).
- * One object has one set of jobs: servers share them by sharing the object.
+ * Add, claim, settle and what is done to one job cost the same however many jobs wait, as long as those come in order
+ * of their time; O(log n) for the others, and O(log keys) for jobs of keys. Counts and `maxWaiting` O(1). One object has
+ * one set of jobs: servers share them by sharing the object.
  */
 import { type Clock, systemClock } from '../../clock.ts';
-import { MillraceError } from '../../errors.ts';
-import type {
-  AddGroup,
-  AddResult,
-  Backend,
-  ClaimedJob,
-  ClaimRequest,
-  ClaimResult,
-  Ending,
-  JobFilter,
-  JobRecord,
-  JobState,
-  NewJob,
-  Outcome,
-  QueueCounts,
-  ServerInfo,
-  ServerRecord,
-  SettleResult,
-} from '../backend.ts';
-import { assertEnding, assertGroup, assertJob, assertLimit } from '../check.ts';
-import { Ids, newStoreId } from '../ids.ts';
+import { assertOption, MillraceError } from '../../errors.ts';
+import type * as B from '../backend.ts';
+import * as check from '../check.ts';
+import type { Action, JobFilter, Page } from '../filter.ts';
 import { Listeners } from '../listeners.ts';
-import { Heap } from './heap.ts';
-import { remember, toClaimed, toRecord } from './job.ts';
-import { Queue, type StoredJob } from './queue.ts';
+import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
+import type { DueSchedules, Firing, FiringResult, Schedule, ScheduleRecord } from '../schedule.ts';
+import type { QueueSettings, SettingsChange } from '../settings.ts';
+import { isWaiting, type StoredJob, toClaimed, toRecord } from './job.ts';
+import { Repeats } from './repeats.ts';
+import { Schedules } from './schedules.ts';
+import { find } from './search.ts';
+import { Store } from './store.ts';
 
 export interface MemoryOptions {
   /** Default: the system's. */
@@ -40,29 +29,22 @@ export interface MemoryOptions {
 }
 
 interface Server {
-  readonly info: ServerInfo;
+  readonly info: B.ServerInfo;
   readonly held: Set<StoredJob>;
   beatAt: number;
 }
 
-interface Remembered {
-  readonly key: string;
-  readonly fingerprint: string;
-  readonly ids: readonly string[];
-  readonly until: number;
-}
+/** What one `tidy` removes at most. */
+const TIDY = 1_000;
 
-export class MemoryBackend implements Backend {
+export class MemoryBackend implements B.Backend {
   readonly name = 'memory:';
   readonly #clock: Clock;
-  readonly #ids = new Ids(newStoreId());
-  readonly #jobs = new Map<string, StoredJob>();
-  readonly #queues = new Map<string, Queue>();
-  readonly #servers = new Map<string, Server>();
-  readonly #remembered = new Map<string, Remembered>();
-  readonly #forgetting = new Heap<Remembered>((a, b) => a.until < b.until);
   readonly #listeners = new Listeners();
-  #number = 0;
+  readonly #store = new Store(this.#listeners);
+  readonly #servers = new Map<string, Server>();
+  readonly #repeats = new Repeats();
+  readonly #schedules = new Schedules();
   #state: 'new' | 'open' | 'closed' = 'new';
 
   constructor(options: MemoryOptions = {}) {
@@ -77,58 +59,73 @@ export class MemoryBackend implements Backend {
   async close(): Promise<void> {
     this.#state = 'closed';
     this.#listeners.clear();
-    for (const part of [this.#jobs, this.#queues, this.#servers, this.#remembered]) part.clear();
+    for (const part of [this.#store, this.#servers, this.#repeats, this.#schedules]) part.clear();
   }
 
-  async add(groups: readonly AddGroup[]): Promise<readonly AddResult[]> {
+  async add(groups: readonly B.AddGroup[]): Promise<readonly B.AddResult[]> {
     this.#assertOpen();
     for (const group of groups) {
-      assertGroup(group);
-      for (const job of group.jobs) assertJob(job);
+      check.assertGroup(group);
+      for (const job of group.jobs) this.#assertJob(job);
     }
     const now = this.#now();
-    this.#forget(now);
-    return groups.map((group) => this.#addGroup(group, now));
+    return groups.map((group) => {
+      const { once } = group;
+      const seen = once && this.#repeats.find(once, now);
+      if (seen) return seen;
+      const result = this.#store.add(group, now);
+      if (once && result.status === 'stored') this.#repeats.put(once, result.ids, now);
+      return result;
+    });
   }
 
-  async claim(request: ClaimRequest): Promise<ClaimResult> {
+  async claim({ server: id, queues, limit }: B.ClaimRequest): Promise<B.ClaimResult> {
     this.#assertOpen();
-    assertLimit(request.limit);
-    const server = this.#servers.get(request.server);
-    if (!server) throw new MillraceError('SERVER_UNKNOWN', { server: request.server });
+    check.assertLimit(limit);
+    const server = this.#servers.get(id);
+    if (!server) throw new MillraceError('SERVER_UNKNOWN', { server: id });
     const now = this.#now();
-    const jobs: ClaimedJob[] = [];
-    let nextAt = Number.POSITIVE_INFINITY;
-    for (const name of request.queues) {
-      const queue = this.#queues.get(name);
-      if (!queue || queue.paused) continue;
+    const jobs: B.ClaimedJob[] = [];
+    let nextAt = Infinity;
+    for (const name of queues) {
+      const queue = this.#store.queues.get(name);
+      if (!queue || jobs.length === limit) continue;
       queue.promote(now);
-      while (jobs.length < request.limit) {
-        const job = queue.take();
-        if (!job) break;
-        job.server = request.server;
-        job.claim++;
+      for (const job of this.#store.start(queue, limit - jobs.length, id, now)) {
         server.held.add(job);
         jobs.push(toClaimed(job));
       }
-      nextAt = Math.min(nextAt, queue.nextAt ?? nextAt);
+      nextAt = Math.min(nextAt, queue.nextAt(now) ?? Infinity);
     }
-    return jobs.length < request.limit && nextAt < Number.POSITIVE_INFINITY ? { jobs, nextAt } : { jobs };
+    return jobs.length < limit && nextAt < Infinity ? { jobs, nextAt } : { jobs };
   }
 
-  async settle(server: string, outcomes: readonly Outcome[]): Promise<readonly SettleResult[]> {
+  async settle(server: string, outcomes: readonly B.Outcome[]): Promise<readonly B.SettleResult[]> {
     this.#assertOpen();
-    for (const { ending } of outcomes) assertEnding(ending);
+    for (const { ending } of outcomes) check.assertEnding(ending);
     const now = this.#now();
     return outcomes.map(({ id, claim, ending }) => {
-      const job = this.#jobs.get(id);
-      if (job?.state !== 'running' || job.server !== server || job.claim !== claim) return 'stale';
-      this.#end(job, ending, now);
+      const job = this.#held(server, id, claim);
+      if (!job) return 'stale';
+      this.#servers.get(server)?.held.delete(job);
+      this.#store.settle(job, ending, now);
       return 'taken';
     });
   }
 
-  async beat(info: ServerInfo): Promise<void> {
+  async report(server: string, reports: readonly B.Report[]): Promise<readonly B.SettleResult[]> {
+    this.#assertOpen();
+    for (const report of reports) check.assertReport(report);
+    const now = this.#now();
+    return reports.map((report) => {
+      const job = this.#held(server, report.id, report.claim);
+      if (!job) return 'stale';
+      this.#store.report(job, report, now);
+      return 'taken';
+    });
+  }
+
+  async beat(info: B.ServerInfo): Promise<void> {
     this.#assertOpen();
     const server = this.#servers.get(info.id);
     const held = server?.held ?? new Set();
@@ -138,7 +135,7 @@ export class MemoryBackend implements Backend {
   async leave(id: string): Promise<void> {
     this.#assertOpen();
     const server = this.#servers.get(id);
-    if (server) this.#dismiss(server);
+    if (server) this.#dismiss(server, false, this.#now());
   }
 
   async rescue(lease: number): Promise<number> {
@@ -147,21 +144,75 @@ export class MemoryBackend implements Backend {
     let rescued = 0;
     for (const server of [...this.#servers.values()]) {
       if (now - server.beatAt < lease) continue;
-      for (const job of server.held) job.crashes++;
       rescued += server.held.size;
-      this.#dismiss(server);
+      this.#dismiss(server, true, now);
     }
     return rescued;
   }
 
-  wake(queues: readonly string[], listener: () => void): () => void {
+  async orders(server: string): Promise<readonly B.Order[]> {
     this.#assertOpen();
-    return this.#listeners.add(queues, listener);
+    const orders: B.Order[] = [];
+    for (const { id, claim, order: reason } of this.#servers.get(server)?.held ?? []) {
+      if (reason !== undefined) orders.push({ kind: 'cancel', id, claim, reason });
+    }
+    return orders;
+  }
+
+  async tidy(): Promise<number> {
+    this.#assertOpen();
+    const now = this.#now();
+    const removed = this.#store.tidy(now, TIDY);
+    return removed + this.#repeats.tidy(now, TIDY - removed);
+  }
+
+  listen(topic: B.Topic, listener: () => void): () => void {
+    this.#assertOpen();
+    return this.#listeners.add(topic, listener);
+  }
+
+  async putSchedule(schedule: Schedule): Promise<void> {
+    this.#assertOpen();
+    check.assertSchedule(schedule);
+    this.#schedules.put(schedule);
+    this.#listeners.schedules();
+  }
+
+  async removeSchedule(key: string): Promise<boolean> {
+    this.#assertOpen();
+    const wasThere = this.#schedules.remove(key);
+    if (wasThere) this.#listeners.schedules();
+    return wasThere;
+  }
+
+  async schedules(): Promise<readonly ScheduleRecord[]> {
+    this.#assertOpen();
+    return this.#schedules.all();
+  }
+
+  async dueSchedules(limit: number): Promise<DueSchedules> {
+    this.#assertOpen();
+    check.assertLimit(limit);
+    return this.#schedules.due(this.#now(), limit);
+  }
+
+  async fire(firings: readonly Firing[]): Promise<readonly FiringResult[]> {
+    this.#assertOpen();
+    for (const firing of firings) {
+      check.assertFiring(firing);
+      for (const job of firing.jobs) this.#assertJob(job);
+    }
+    const now = this.#now();
+    return firings.map((firing) => {
+      if (!this.#schedules.step(firing)) return { status: 'stale' };
+      const result = this.#store.add({ jobs: firing.jobs }, now);
+      return { status: 'fired', ids: result.status === 'stored' ? result.ids : [] };
+    });
   }
 
   async counts(): Promise<readonly QueueCounts[]> {
     this.#assertOpen();
-    return Array.from(this.#queues.values(), (queue) => queue.counts());
+    return Array.from(this.#store.queues.values(), (queue) => queue.counts());
   }
 
   async servers(): Promise<readonly ServerRecord[]> {
@@ -171,207 +222,102 @@ export class MemoryBackend implements Backend {
 
   async get(id: string): Promise<JobRecord | undefined> {
     this.#assertOpen();
-    const job = this.#jobs.get(id);
+    const job = this.#store.jobs.get(id);
     return job && toRecord(job);
   }
 
-  async list(filter: JobFilter, limit = 100): Promise<readonly JobRecord[]> {
+  async list(filter: JobFilter, page: Page = {}): Promise<{ jobs: readonly JobRecord[]; next?: string }> {
     this.#assertOpen();
-    assertLimit(limit);
-    return this.#match(filter, limit).map(toRecord);
+    const { jobs, ...rest } = this.#find(filter, { limit: 100, ...page });
+    return { jobs: jobs.map(toRecord), ...rest };
   }
 
-  async retry(filter: JobFilter): Promise<number> {
+  async act(action: Action, filter: JobFilter, page: Page = {}): Promise<{ count: number; next?: string }> {
+    this.#assertOpen();
+    check.assertAction(action);
+    const concerns = (job: StoredJob) => isFor(action, filter, job);
+    const { jobs, ...rest } = this.#find(filter, { limit: 1_000, ...page }, concerns);
     const now = this.#now();
-    return this.#change(filter, ['scheduled', 'retryable', 'discarded', 'cancelled'], (job) => {
-      if (job.endedAt !== undefined) Object.assign(job, { attempt: 1, crashes: 0, endedAt: undefined });
-      job.runAt = now;
-      job.queue.move(job, 'available');
-      this.#listeners.wake(job.queue.name);
-    });
+    for (const [i, job] of jobs.entries()) this.#act(action, job, i, now);
+    return { count: jobs.length, ...rest };
   }
 
-  async cancel(filter: JobFilter, reason: string): Promise<number> {
+  async update(changes: readonly B.JobChange[]): Promise<readonly B.ChangeResult[]> {
+    this.#assertOpen();
+    for (const change of changes) check.assertChange(change);
     const now = this.#now();
-    return this.#change(filter, ['scheduled', 'available', 'retryable'], (job) => {
-      remember(job, { attempt: job.attempt, at: now, message: reason });
-      this.#finish(job, 'cancelled', now);
+    return changes.map((change) => {
+      const job = this.#store.jobs.get(change.id);
+      if (!job) return 'unknown';
+      if (!isWaiting(job)) return 'busy';
+      this.#store.update(job, change, now);
+      return 'changed';
     });
   }
 
-  async remove(filter: JobFilter): Promise<number> {
-    const states: JobState[] = ['scheduled', 'available', 'retryable', 'discarded', 'cancelled'];
-    return this.#change(filter, states, (job) => {
-      job.queue.leave(job);
-      this.#jobs.delete(job.id);
-    });
+  async configure(queue: string, change: SettingsChange): Promise<QueueSettings> {
+    this.#assertOpen();
+    const isName = typeof queue === 'string' && queue.length > 0 && queue.isWellFormed();
+    assertOption('queue', queue, isName, 'a non-empty, well-formed string');
+    return this.#store.configure(queue, change, this.#now());
   }
 
-  async pause(queue: string): Promise<void> {
+  async events(after?: number, limit = 1_000): Promise<JobEvents> {
     this.#assertOpen();
-    this.#queue(queue).paused = true;
-  }
-
-  async resume(queue: string): Promise<void> {
-    this.#assertOpen();
-    this.#queue(queue).paused = false;
-    this.#listeners.wake(queue);
+    check.assertPage({ limit });
+    return this.#store.events.read(after, limit);
   }
 
   #assertOpen(): void {
     if (this.#state !== 'open') throw new MillraceError('BACKEND_CLOSED', { backend: this.name });
   }
 
+  #assertJob(job: B.NewJob): void {
+    check.assertJob(job);
+    if (job.id !== undefined) check.assertOwnId(job.id, this.#store.ids);
+  }
+
   #now(): number {
     return Math.ceil(this.#clock.now());
   }
 
-  #queue(name: string): Queue {
-    const known = this.#queues.get(name);
-    if (known) return known;
-    const queue = new Queue(name);
-    this.#queues.set(name, queue);
-    return queue;
+  #held(server: string, id: string, claim: number): StoredJob | undefined {
+    const job = this.#store.jobs.get(id);
+    return job?.state === 'running' && job.server === server && job.claim === claim ? job : undefined;
   }
 
-  /** The checks that can refuse a group come first; from `ids` on it is stored whole. */
-  #addGroup(group: AddGroup, now: number): AddResult {
-    const { jobs, maxWaiting, once } = group;
-    const seen = once && this.#remembered.get(once.key);
-    if (seen)
-      return seen.fingerprint === once.fingerprint ? { status: 'repeated', ids: seen.ids } : { status: 'mismatch' };
-    if (maxWaiting !== undefined) {
-      const full = this.#full(jobs, maxWaiting);
-      if (full) return full;
-    }
-    const ids = jobs.map((job) => this.#store(job, now));
-    if (once) {
-      const entry = { key: once.key, fingerprint: once.fingerprint, ids, until: now + once.ttl };
-      this.#remembered.set(once.key, entry);
-      this.#forgetting.push(entry);
-    }
-    return { status: 'stored', ids };
+  /** Removes a server; what it holds goes on without it. */
+  #dismiss({ info, held }: Server, crashed: boolean, now: number): void {
+    this.#servers.delete(info.id);
+    for (const job of held) this.#store.dismiss(job, crashed, now);
   }
 
-  #full(jobs: readonly NewJob[], limit: number): AddResult | undefined {
-    const coming = new Map<string, number>();
-    for (const { queue } of jobs) coming.set(queue, (coming.get(queue) ?? 0) + 1);
-    for (const [queue, count] of coming) {
-      const waiting = this.#queues.get(queue)?.waiting ?? 0;
-      if (waiting + count > limit) return { status: 'full', queue, waiting, limit };
-    }
-    return undefined;
+  #find(filter: JobFilter, page: Page & { limit: number }, isWanted?: (job: StoredJob) => boolean) {
+    check.assertFilter(filter);
+    check.assertPage(page);
+    const running = () => Array.from(this.#servers.values(), ({ held }) => [...held]).flat();
+    return find(this.#store, running, filter, page, isWanted);
   }
 
-  #store(job: NewJob, now: number): string {
-    const queue = this.#queue(job.queue);
-    const number = this.#number++;
-    const id = this.#ids.format(number);
-    const runAt = job.runAt === undefined ? now : Math.ceil(job.runAt);
-    const stored: StoredJob = {
-      number,
-      id,
-      queue,
-      name: job.name,
-      payload: job.payload,
-      priority: job.priority,
-      maxAttempts: job.maxAttempts,
-      addedAt: now,
-      runAt,
-      state: runAt > now ? 'scheduled' : 'available',
-      attempt: 1,
-      crashes: 0,
-      claim: 0,
-      server: undefined,
-      endedAt: undefined,
-      errors: [],
-    };
-    this.#jobs.set(id, stored);
-    queue.enter(stored);
-    this.#listeners.wake(job.queue);
-    return id;
-  }
-
-  /** A key is remembered until its time is over, and not longer. */
-  #forget(now: number): void {
-    for (let entry = this.#forgetting.peek(); entry && entry.until <= now; entry = this.#forgetting.peek()) {
-      this.#forgetting.pop();
-      this.#remembered.delete(entry.key);
+  #act(action: Action, job: StoredJob, place: number, now: number): void {
+    if (action.kind === 'retry') this.#store.retry(job, (action.at ?? now) + place * (action.every ?? 0), now);
+    else if (action.kind === 'remove') this.#store.remove(job, false, now);
+    else if (action.kind === 'discard') this.#store.stop(job, 'discarded', action.reason, now);
+    else if (job.state !== 'running') this.#store.stop(job, 'cancelled', action.reason, now);
+    else {
+      job.order = action.reason;
+      this.#listeners.order(job.server as string);
     }
   }
+}
 
-  #end(job: StoredJob, ending: Ending, now: number): void {
-    this.#release(job);
-    if ('error' in ending) remember(job, ending.error);
-    switch (ending.kind) {
-      case 'completed':
-        job.queue.move(job, 'completed');
-        this.#jobs.delete(job.id);
-        return;
-      case 'failed':
-        if (ending.retryAt === undefined) {
-          this.#finish(job, 'discarded', now);
-        } else {
-          job.attempt++;
-          this.#wait(job, 'retryable', ending.retryAt);
-        }
-        return;
-      case 'snoozed':
-        this.#wait(job, 'scheduled', ending.runAt);
-        return;
-      case 'returned':
-        this.#wait(job, 'available', job.runAt);
-        return;
-      default:
-        this.#finish(job, ending.kind, now);
-    }
-  }
-
-  #wait(job: StoredJob, state: JobState, runAt: number): void {
-    job.runAt = Math.ceil(runAt);
-    job.queue.move(job, state);
-    this.#listeners.wake(job.queue.name);
-  }
-
-  #finish(job: StoredJob, state: 'discarded' | 'cancelled', now: number): void {
-    job.endedAt = now;
-    job.queue.move(job, state);
-  }
-
-  #release(job: StoredJob): void {
-    if (job.server !== undefined) this.#servers.get(job.server)?.held.delete(job);
-    job.server = undefined;
-  }
-
-  /** Removes a server; what it holds is available again. */
-  #dismiss(server: Server): void {
-    for (const job of server.held) {
-      this.#release(job);
-      this.#wait(job, 'available', job.runAt);
-    }
-    this.#servers.delete(server.info.id);
-  }
-
-  #change(filter: JobFilter, states: readonly JobState[], change: (job: StoredJob) => void): number {
-    this.#assertOpen();
-    const jobs = this.#match(filter).filter((job) => states.includes(job.state));
-    for (const job of jobs) change(job);
-    for (const queue of new Set(jobs.map((job) => job.queue))) queue.sweep();
-    return jobs.length;
-  }
-
-  /** Oldest first: a Map keeps the order of arrival. */
-  #match({ ids, queue, name, states }: JobFilter, limit = Number.POSITIVE_INFINITY): StoredJob[] {
-    const wanted = ids && new Set(ids);
-    const matching: StoredJob[] = [];
-    for (const job of this.#jobs.values()) {
-      if (matching.length >= limit) break;
-      if (wanted && !wanted.has(job.id)) continue;
-      if (queue !== undefined && job.queue.name !== queue) continue;
-      if (name !== undefined && job.name !== name) continue;
-      if (states && !states.includes(job.state)) continue;
-      matching.push(job);
-    }
-    return matching;
-  }
+/** Whether the action has a meaning for the job; completed and quarantined ones are run again only when that is meant. */
+function isFor({ kind }: Action, { ids, states }: JobFilter, job: StoredJob): boolean {
+  const { state } = job;
+  if (kind === 'remove') return state !== 'running';
+  if (kind === 'cancel') return state === 'running' || isWaiting(job);
+  if (kind === 'discard') return isWaiting(job);
+  const isSpecial = state === 'completed' || state === 'quarantined';
+  if (isSpecial) return ids !== undefined || (states?.includes(state) ?? false);
+  return state !== 'running' && state !== 'available';
 }

@@ -1,54 +1,50 @@
 /**
- * One queue of the memory backend: two heaps over the jobs that wait, and a count per state.
+ * One queue of the memory backend: where each of its jobs stands.
  *
- *   due    scheduled, retryable   by time        ──promote──▶ ready
- *   ready  available              by priority, time, arrival ──take──▶ running
+ *   due      scheduled, retryable          by time ──promote──▶ available
+ *   plain    available, without a key      a line per priority, by time
+ *   keys     available, with a key         see keys.ts
+ *   ended    completed, discarded, …       a line per state, by when they ended: what retention goes by
  *
- * A job that is running or ended is in neither heap.
+ * A job stands in one of them, or in none while it runs. `change` is the only way from one to another. All of it costs O(1)
+ * for jobs that come in order, whatever waits.
  */
-import type { AttemptError, JobState, QueueCounts } from '../backend.ts';
+import { type JobState, jobStates } from '../../job/state.ts';
+import { nextPermit, permits, taken } from '../bucket.ts';
+import type { QueueCounts } from '../records.ts';
+import {
+  changed,
+  defaultSettings,
+  type EndedState,
+  endedStates,
+  type QueueSettings,
+  type SettingsChange,
+} from '../settings.ts';
 import { Heap } from './heap.ts';
-
-/** A job as it is kept. */
-export interface StoredJob {
-  readonly number: number;
-  readonly id: string;
-  readonly queue: Queue;
-  readonly name: string;
-  readonly payload: Uint8Array;
-  readonly priority: number;
-  readonly maxAttempts: number;
-  readonly addedAt: number;
-  runAt: number;
-  state: JobState;
-  attempt: number;
-  crashes: number;
-  claim: number;
-  /** Who holds it while it is running. */
-  server: string | undefined;
-  endedAt: number | undefined;
-  errors: readonly AttemptError[];
-}
-
-const isDue = (job: StoredJob) => job.state === 'scheduled' || job.state === 'retryable';
-const isReady = (job: StoredJob) => job.state === 'available';
+import { type Expiry, isEarlier, isWaiting, type StoredJob } from './job.ts';
+import { Keys } from './keys.ts';
+import { Line } from './line.ts';
+import { Uniques } from './uniques.ts';
 
 export class Queue {
   readonly name: string;
-  paused = false;
-  readonly #counts: Record<JobState, number> = {
-    scheduled: 0,
-    available: 0,
-    running: 0,
-    retryable: 0,
-    completed: 0,
-    discarded: 0,
-    cancelled: 0,
-  };
-  readonly #ready = new Heap<StoredJob>(
-    (a, b) => a.priority - b.priority < 0 || (a.priority === b.priority && isEarlier(a, b)),
-  );
-  readonly #due = new Heap<StoredJob>(isEarlier);
+  readonly keys = new Keys(defaultSettings.keys);
+  readonly uniques = new Uniques();
+  settings: QueueSettings = defaultSettings;
+  /** Jobs that completed, kept or not. */
+  completed = 0;
+  readonly #counts = Object.fromEntries(jobStates.map((state) => [state, 0])) as Record<JobState, number>;
+  readonly #plain: (Line<StoredJob> | undefined)[] = new Array(10);
+  readonly #due = new Line<StoredJob>(isEarlier);
+  readonly #ended = Object.fromEntries(endedStates.map((state) => [state, new Line(hasEndedEarlier)])) as Record<
+    EndedState,
+    Line<StoredJob>
+  >;
+  readonly #expiring = new Heap<Expiry>((a, b) => a.at < b.at);
+  /** Jobs without a key that wait or run. */
+  #plainInUse = 0;
+  /** The bucket of the queue's rate. */
+  #fullAt = 0;
 
   constructor(name: string) {
     this.name = name;
@@ -59,62 +55,158 @@ export class Queue {
     return this.#counts.scheduled + this.#counts.available + this.#counts.retryable;
   }
 
-  /** When the next job becomes available by itself. */
-  get nextAt(): number | undefined {
-    return this.#due.peek()?.runAt;
+  count(state: JobState): number {
+    return this.#counts[state];
   }
 
   counts(): QueueCounts {
-    return { queue: this.name, paused: this.paused, ...this.#counts };
+    return { queue: this.name, ...this.#counts, completed: this.completed, settings: this.settings };
   }
 
-  /** A new job, in the state it carries. */
-  enter(job: StoredJob): void {
-    this.#counts[job.state]++;
-    this.#push(job);
+  configure(change: SettingsChange, now: number): void {
+    this.settings = changed(this.settings, change);
+    this.keys.configure(this.settings.keys, now);
   }
 
-  /** A job changes state. One that was waiting must not be in a heap any more: popped, or swept afterwards. */
-  move(job: StoredJob, state: JobState): void {
-    this.#counts[job.state]--;
-    job.state = state;
-    this.enter(job);
+  /** A job comes in, in the state that it carries. */
+  enter(job: StoredJob, now: number): void {
+    const { state } = job;
+    this.#counts[state]++;
+    if (!job.key && (state === 'running' || isWaiting(job))) this.#plainInUse++;
+    if (state === 'scheduled' || state === 'retryable') this.#due.push(job);
+    else if (state === 'available') {
+      if (!job.key) this.#line(job.priority).push(job);
+    } else if (state !== 'running') this.#keep(job, state);
+    this.keys.enter(job, now);
   }
 
-  /** A job is removed; swept afterwards. */
-  leave(job: StoredJob): void {
-    this.#counts[job.state]--;
-    job.state = 'completed'; // in no heap's terms waiting
+  /** `to` is what is new of the job. */
+  change(job: StoredJob, now: number, to: Partial<StoredJob>): void {
+    this.#exit(job);
+    Object.assign(job, to);
+    this.enter(job, now);
+  }
+
+  /** The job goes for good. */
+  leave(job: StoredJob, now: number): void {
+    this.#exit(job);
+    this.keys.left(job, now);
   }
 
   /** What is due by now becomes available. */
   promote(now: number): void {
-    for (let job = this.#due.peek(); job && job.runAt <= now; job = this.#due.peek()) {
-      this.#due.pop();
-      this.move(job, 'available');
+    for (let job = this.#due.peek(); job && job.runAt <= now; job = this.#due.peek()) this.#move(job, 'available', now);
+    this.keys.promote(now);
+  }
+
+  /** At most `limit` jobs whose turn it is, now running. To be promoted first. */
+  take(limit: number, now: number): StoredJob[] {
+    const room = Math.min(limit, this.#room(now));
+    const jobs: StoredJob[] = [];
+    while (jobs.length < room) {
+      const job = this.#next(now);
+      if (!job) break;
+      this.#move(job, 'running', now);
+      jobs.push(job);
     }
+    const { rate } = this.settings;
+    if (rate && jobs.length > 0) this.#fullAt = taken(rate, this.#fullAt, now, jobs.length);
+    return jobs;
   }
 
-  /** The next available job, now running. */
-  take(): StoredJob | undefined {
-    const job = this.#ready.pop();
-    if (job) this.move(job, 'running');
-    return job;
+  /** After a claim that left some room: when there may be more without anybody doing anything. */
+  nextAt(now: number): number | undefined {
+    const { paused, concurrency, rate } = this.settings;
+    if (paused || (concurrency !== null && this.#counts.running >= concurrency)) return undefined;
+    const isReady = !this.keys.isQuiet || this.#firstPlain() !== undefined;
+    const at = isReady ? now : Math.min(this.#due.peek()?.runAt ?? Infinity, this.keys.nextPermit ?? Infinity);
+    const allowed = rate && permits(rate, this.#fullAt, now) < 1 ? nextPermit(rate, this.#fullAt, now) : now;
+    return at === Infinity ? undefined : Math.max(now + 1, at, allowed);
   }
 
-  /** Drops what does not wait any more from the heaps; O(n), for the rare calls that pick jobs from the middle. */
-  sweep(): void {
-    this.#ready.filter(isReady);
-    this.#due.filter(isDue);
+  /** Jobs of a state in which they are not waiting for anything, in no particular order. */
+  ended(state: EndedState): Iterable<StoredJob> {
+    return this.#ended[state];
   }
 
-  #push(job: StoredJob): void {
-    if (isReady(job)) this.#ready.push(job);
-    else if (isDue(job)) this.#due.push(job);
+  /** The next one that retention no longer keeps. */
+  expired(now: number): StoredJob | undefined {
+    const expiry = this.#expiring.peek();
+    if (expiry && expiry.at <= now) return expiry.job;
+    for (const state of endedStates) {
+      const line = this.#ended[state];
+      const { count, age } = this.settings.retention[state];
+      const oldest = line.peek();
+      if (oldest && (line.size > count || (oldest.endedAt as number) + age <= now)) return oldest;
+    }
+    return undefined;
+  }
+
+  /** Forgets what nobody asks for any more, at most `limit`; how much. */
+  tidy(now: number, limit: number): number {
+    const forgotten = this.uniques.tidy(now, limit);
+    return forgotten + this.keys.tidy(now, limit - forgotten, this.#plainInUse === 0);
+  }
+
+  #exit(job: StoredJob): void {
+    const { state, key } = job;
+    this.#counts[state]--;
+    if (!key && (state === 'running' || isWaiting(job))) this.#plainInUse--;
+    if (state === 'scheduled' || state === 'retryable') this.#due.remove(job);
+    else if (state === 'available') {
+      if (!key) this.#line(job.priority).remove(job);
+    } else if (state !== 'running') {
+      this.#ended[state].remove(job);
+      if (job.expiry) this.#expiring.remove(job.expiry);
+      job.expiry = undefined;
+    }
+    this.keys.exit(job);
+  }
+
+  #move(job: StoredJob, state: JobState, now: number): void {
+    this.#exit(job);
+    job.state = state;
+    this.enter(job, now);
+  }
+
+  #keep(job: StoredJob, state: EndedState): void {
+    this.#ended[state].push(job);
+    if (state !== 'completed') return;
+    job.expiry = { at: (job.endedAt as number) + (job.keepFor as number), job, spot: 0 };
+    this.#expiring.push(job.expiry);
+  }
+
+  #room(now: number): number {
+    const { paused, concurrency, rate } = this.settings;
+    if (paused) return 0;
+    const slots = concurrency === null ? Infinity : concurrency - this.#counts.running;
+    return rate ? Math.min(slots, permits(rate, this.#fullAt, now)) : slots;
+  }
+
+  #next(now: number): StoredJob | undefined {
+    const plain = this.#firstPlain();
+    return this.keys.isQuiet ? plain : (this.keys.turn(plain, now) ?? plain);
+  }
+
+  #firstPlain(): StoredJob | undefined {
+    for (const line of this.#plain) {
+      const first = line?.peek();
+      if (first) return first;
+    }
+    return undefined;
+  }
+
+  #line(priority: number): Line<StoredJob> {
+    const known = this.#plain[priority];
+    if (known) return known;
+    const line = new Line<StoredJob>(isEarlier);
+    this.#plain[priority] = line;
+    return line;
   }
 }
 
-/** By time, then by arrival. */
-function isEarlier(a: StoredJob, b: StoredJob): boolean {
-  return a.runAt < b.runAt || (a.runAt === b.runAt && a.number < b.number);
+/** By when they ended, then by arrival. */
+function hasEndedEarlier(a: StoredJob, b: StoredJob): boolean {
+  const [x, y] = [a.endedAt as number, b.endedAt as number];
+  return x < y || (x === y && a.number < b.number);
 }
