@@ -134,6 +134,6 @@ export class ModelQueue {
 
   #holds(job: ModelJob): boolean {
     const { onFailure } = this.settings.keys;
-    return job.stopped && (onFailure === 'park' || (onFailure === 'block' && isWaiting(job)));
+    return job.key !== undefined && job.stopped && (onFailure === 'park' || (onFailure === 'block' && isWaiting(job)));
   }
 }
