@@ -53,4 +53,21 @@ describe('each beat of a server', () => {
     );
     await end();
   });
+
+  it('does not let a slow sweep cost the lease', async () => {
+    const { clock, backend, server, end } = await setup([job], { lease: 15_000 });
+    const swept = Promise.withResolvers<number>();
+    let beats = 0;
+    await server.start();
+    const { beat } = backend;
+    backend.beat = (info) => {
+      beats++;
+      return beat.call(backend, info);
+    };
+    backend.tidy = () => swept.promise;
+    for (let i = 0; i < 4; i++) await clock.advance(5_000);
+    assert.equal(beats, 4);
+    swept.resolve(0);
+    await end();
+  });
 });

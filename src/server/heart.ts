@@ -30,7 +30,7 @@ export class Heart extends Service {
   readonly #options: HeartOptions;
   readonly #pulse = new Int32Array(new SharedArrayBuffer(4));
   #timer: Timer | undefined;
-  #beating = false;
+  #sweeping = false;
 
   constructor(options: HeartOptions) {
     super();
@@ -61,19 +61,20 @@ export class Heart extends Service {
     });
   }
 
-  /** Each part by itself: a backend that cannot do one now may do the next. */
   async #beat(): Promise<void> {
     const { backend, server, readOrders } = this.#options;
     Atomics.add(this.#pulse, 0, 1);
-    if (this.#beating) return; // the backend is slow, and asking again would not make it faster
-    this.#beating = true;
-    if (!backend.startHeart) await this.#attempt('beat', () => backend.beat(server));
+    // The lease waits for nobody: a slow sweep must not cost it.
+    if (!backend.startHeart) void this.#attempt('beat', () => backend.beat(server));
+    if (this.#sweeping) return;
+    this.#sweeping = true;
     await this.#attempt('rescue', () => this.#rescue());
     await readOrders();
     await this.#attempt('tidy', () => this.#tidy());
-    this.#beating = false;
+    this.#sweeping = false;
   }
 
+  /** Each duty by itself: a backend that cannot do one now may do the next. */
   async #attempt(doing: string, step: () => Promise<void>): Promise<void> {
     try {
       await step();

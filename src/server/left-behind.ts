@@ -8,6 +8,7 @@
 export class LeftBehind {
   readonly #max: number;
   #count = 0;
+  #holds = true;
   /** Workers that are held, the longest first. */
   readonly #held = new Map<object, () => void>();
 
@@ -20,9 +21,15 @@ export class LeftBehind {
     return this.#count;
   }
 
+  /** Whether workers are held. Not while the server stops: there is nothing left to overload it with. */
+  set holds(holds: boolean) {
+    this.#holds = holds;
+    if (!holds) while (this.#held.size > 0) this.#freeNext();
+  }
+
   /** Frees the worker of a body now, or as soon as that may be. False: it is held. */
   leave(body: object, free: () => void): boolean {
-    if (this.#count >= this.#max) {
+    if (this.#holds && this.#count >= this.#max) {
       this.#held.set(body, free);
       return false;
     }
@@ -40,10 +47,14 @@ export class LeftBehind {
       return;
     }
     this.#count--;
-    const [next] = this.#held;
-    if (!next) return;
-    this.#held.delete(next[0]);
+    if (this.#held.size > 0 && this.#count < this.#max) this.#freeNext();
+  }
+
+  #freeNext(): void {
+    const [[body, free] = []] = this.#held;
+    if (!body || !free) return;
+    this.#held.delete(body);
     this.#count++;
-    next[1]();
+    free();
   }
 }

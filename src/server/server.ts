@@ -145,6 +145,7 @@ export class JobServer extends Service {
   protected override async onStart(): Promise<void> {
     const parts = this.#assemble();
     this.#parts = parts;
+    this.#leftBehind.holds = true;
     await parts.heart.start();
     parts.orders.start();
     parts.fetcher.start();
@@ -170,6 +171,7 @@ export class JobServer extends Service {
 
   /** Waits for what runs, at last without it, and for its outcomes to be stored. */
   async #finish({ dispatcher, executor, settler }: Parts): Promise<void> {
+    this.#leftBehind.holds = false;
     const ended = dispatcher.drain();
     if (!(await this.#within(this.#stopDeadline, ended))) {
       executor.abort(new MillraceError('STOPPED', { what: 'the job server' }));

@@ -273,12 +273,13 @@ describe('a body that does not heed its signal', () => {
   it('does not keep the server from stopping', async () => {
     const { run, open } = deaf();
     const job = defineJob({ name: 'a', timeout: 1_000, grace: 0, run });
-    const { clock, server, client, seen, end } = await setup([job]);
+    const { clock, server, client, seen, end } = await setup([job], { maxAbandoned: 0 });
     await server.start();
     await client.enqueue(job, null);
     await seen('started');
     await clock.advance(1_000);
-    await seen('abandoned');
+    const [held] = await seen('abandoned');
+    assert.deepEqual([held?.held, server.abandoned], [true, 0]);
     await end();
     assert.equal(server.abandoned, 1);
     open(1);

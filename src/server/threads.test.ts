@@ -129,6 +129,26 @@ describe('a job whose body is a module', () => {
     await end();
   });
 
+  it('is handed back, and its thread ended, when it does not heed the stop', async () => {
+    const job = defineJob<typeof body>({ ...rules, grace: 60_000 });
+    const { clock, backend, server, client, of, end } = await setup([job], { stopDeadline: 1_000 });
+    await server.start();
+    const { id } = await client.enqueue(job, { act: 'spin', n: 0 });
+    await waits(clock, backend, id);
+    let stopped = false;
+    const stopping = server.stop().then(() => {
+      stopped = true;
+    });
+    await until(async () => {
+      await clock.advance(500);
+      return stopped;
+    });
+    await stopping;
+    assert.equal(of('returned').length, 1);
+    assert.equal((await backend.get(id))?.state, 'available');
+    await end();
+  });
+
   it('fails when its module cannot be a body', async () => {
     const thread = new URL('./fixtures/support.ts', import.meta.url);
     const job = defineJob({ name: 'none', thread, threads: 1, maxAttempts: 1 });

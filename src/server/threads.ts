@@ -45,7 +45,8 @@ export class Threads {
       else context.log(value);
     };
     const sent: ToBody = { payload, facts };
-    return this.#pools.get(name)?.submit(sent, { signal: context.signal, onMessage }).done;
+    const pool = this.#pools.get(name) as Pool<Body>;
+    return pool.submit(sent, { signal: context.signal, onMessage }).done;
   }
 
   /** Ends all threads. What still runs is aborted. */
