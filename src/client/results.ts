@@ -83,7 +83,11 @@ export class Results {
         const late = () => waiter.reject(new MillraceError('RESULT_TIMEOUT', { id, timeout }));
         timer = this.#clock.timer(timeout, late);
       }
-      this.#add(id, waiter);
+      try {
+        this.#add(id, waiter);
+      } catch (error) {
+        waiter.reject(error); // the backend is closed: there is nobody to listen to
+      }
     });
   }
 
@@ -104,17 +108,16 @@ export class Results {
 
   /** News and the poll, while anybody waits. */
   #startWatch(): { stop(): void } {
-    let timer: Timer;
     const lookAtAll = () => {
       this.#news = true;
       this.#schedule();
     };
+    const stopListening = this.#backend.listen({ news: true }, lookAtAll);
     const poll = () => {
       timer = this.#clock.timer(this.#poll, poll);
       lookAtAll();
     };
-    timer = this.#clock.timer(this.#poll, poll);
-    const stopListening = this.#backend.listen({ news: true }, lookAtAll);
+    let timer = this.#clock.timer(this.#poll, poll);
     return {
       stop() {
         timer.cancel();

@@ -4,7 +4,7 @@ import { conformance } from '../backend/conformance.ts';
 import { sleep, VirtualClock } from '../clock.ts';
 import { fixed } from '../job/backoff.ts';
 import { cancel, discard, snooze } from '../job/control.ts';
-import { defineJob } from '../job/job.ts';
+import { type BatchItem, defineJob } from '../job/job.ts';
 import { losslessJson } from '../job/lossless-json.ts';
 import { performJob } from './perform.ts';
 import { testJobs } from './testing.ts';
@@ -116,11 +116,11 @@ describe('testJobs', () => {
       batch: {
         size: 3,
         wait: 1_000,
-        run: async (items: readonly { payload: number }[]) => void sizes.push(items.length),
+        run: async (items: readonly BatchItem<number>[]) => void sizes.push(items.length),
       },
     });
     await using jobs = await testJobs({ jobs: [batched] });
-    await jobs.client.enqueueMany(batched, [1, 2, 3, 4, 5] as never[]);
+    await jobs.client.enqueueMany(batched, [1, 2, 3, 4, 5]);
     assert.equal((await jobs.drain()).completed, 5);
     assert.deepEqual(sizes, [3, 2]);
   });
@@ -133,15 +133,20 @@ describe('testJobs', () => {
   });
 
   it('lets a body wait for the clock', async () => {
-    const slow = defineJob({ name: 'slow', run: (): Promise<void> => sleep(jobs.clock, 50) });
-    const jobs = await testJobs({ jobs: [slow] });
+    const begun = Promise.withResolvers<void>();
+    const slow = defineJob({
+      name: 'slow',
+      run(): Promise<void> {
+        begun.resolve();
+        return sleep(jobs.clock, 50);
+      },
+    });
+    await using jobs = await testJobs({ jobs: [slow] });
     await jobs.client.enqueue(slow, {});
     const drained = jobs.drain();
-    while (jobs.clock.pending === 0 || !jobs.clock.nextAt) await new Promise((resolve) => setImmediate(resolve));
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await begun.promise;
     await jobs.clock.advance(50);
     assert.equal((await drained).completed, 1);
-    await jobs.close();
   });
 
   it('says what is enqueued, and what is there instead', async () => {
@@ -275,10 +280,10 @@ describe('performJob', () => {
       batch: {
         size: 10,
         wait: 60_000,
-        run: async (items: readonly { payload: number }[]) => items.map(({ payload }) => ({ value: payload * 2 })),
+        run: async (items: readonly BatchItem<number>[]) => items.map(({ payload }) => ({ value: payload * 2 })),
       },
     });
-    const run = await performJob(job, 4 as never);
+    const run = await performJob(job, 4);
     assert.ok(run.outcome === 'completed');
     assert.equal(run.value, 8);
   });
