@@ -1,14 +1,45 @@
 /** What users import. Nothing is defined here. */
 export type * from './backend/backend.ts';
+export type * from './backend/filter.ts';
 export { openBackend } from './backend/open.ts';
-export { Client, type ClientOptions, type EnqueueOptions } from './client/client.ts';
+export type * from './backend/records.ts';
+export type * from './backend/schedule.ts';
+export type {
+  EndedState,
+  Keep,
+  KeyFailure,
+  KeySettings,
+  QueueSettings,
+  Rate,
+  SettingsChange,
+} from './backend/settings.ts';
+export { Client, type ClientOptions, type ScheduleOptions } from './client/client.ts';
+export type { EnqueueDraft } from './client/draft.ts';
+export type { EnqueueOptions } from './client/enqueue-options.ts';
+export type { EventsOptions, MissedEvents } from './client/event-stream.ts';
+export type { JobHandle, JobUpdate } from './client/handle.ts';
+export type { Inbox } from './client/inbox.ts';
+export {
+  type ActOptions,
+  type FindOptions,
+  type Found,
+  Inspector,
+  type InspectorOptions,
+  type RetryOptions,
+} from './client/inspector.ts';
+export type { EnqueueMiddleware } from './client/middleware.ts';
+export type { WaitOptions } from './client/results.ts';
+export type { JobView } from './client/view.ts';
+export { formatFilter, parseFilter } from './client/words.ts';
 export { type Clock, systemClock, VirtualClock } from './clock.ts';
 export { type ErrorCode, type ErrorFields, isError, MillraceError } from './errors.ts';
 export { FrontDoor } from './http/door.ts';
 export type { Metric } from './http/metrics.ts';
 export type { FrontDoorOptions } from './http/options.ts';
-export { type Backoff, exponential, fixed } from './job/backoff.ts';
-export { discard, snooze } from './job/control.ts';
+export { type Backoff, type ExponentialOptions, exponential, fixed, polynomial } from './job/backoff.ts';
+export { type Codec, json } from './job/codec.ts';
+export { type CompressedOptions, compressed } from './job/compressed.ts';
+export { cancel, discard, snooze } from './job/control.ts';
 export {
   type BatchHandler,
   type BatchItem,
@@ -19,8 +50,14 @@ export {
   type JobOptions,
   type PayloadOf,
   type ResultOf,
+  type ThreadBody,
+  type ThreadJobContext,
 } from './job/job.ts';
+export { losslessJson } from './job/lossless-json.ts';
+export type { CronRule, IntervalRule, RuleBounds, ScheduleRule } from './job/rule.ts';
 export type { StandardSchema } from './job/schema.ts';
+export type { JobState } from './job/state.ts';
+export type { UniqueOptions } from './job/unique.ts';
 export { Channel, type Received } from './pool/channel.ts';
 export { Dispatcher, type DispatcherOptions, LATER, type Line } from './pool/dispatcher.ts';
 export type { PoolEvents, TaskEvent } from './pool/events.ts';
@@ -64,8 +101,10 @@ export { move, type ThreadContext, type ThreadWorker } from './pool/threads/cont
 export type { ThreadOptions } from './pool/threads/options.ts';
 export type { CrewStats } from './pool/threads/stats.ts';
 export type { Observer, ServerEvent } from './server/events.ts';
+export type { PerformMiddleware } from './server/middleware.ts';
+export type { JobServerOptions } from './server/options.ts';
 export type { Queues } from './server/queues.ts';
-export { JobServer, type JobServerOptions } from './server/server.ts';
+export { JobServer } from './server/server.ts';
 export { type StopOnSignalsOptions, stopOnSignals } from './server/signals.ts';
 export { GatedSink, type SinkStats } from './sink/gated.ts';
 export { compileKeyTemplate, type KeyOf, type KeySource } from './sink/key.ts';
