@@ -2,7 +2,8 @@
  * What the backend holds, asked once a second: for the door (how full is the queue, how fast does it drain), the live
  * line and the metrics. Between two counts everybody reads the last one, so asking costs nothing on the path of a request.
  */
-import type { Backend, QueueCounts } from '../backend/backend.ts';
+import type { Backend } from '../backend/backend.ts';
+import type { QueueCounts } from '../backend/records.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { Metric } from '../http/metrics.ts';
 import { Service } from '../lifecycle.ts';
@@ -20,7 +21,7 @@ const EVERY = 1_000;
 /** Weight of the newest second in the drain rate: a few seconds are smoothed. */
 const ALPHA = 0.3;
 
-const states = ['available', 'scheduled', 'retryable', 'running', 'discarded', 'cancelled'] as const;
+const states = ['available', 'scheduled', 'retryable', 'running', 'discarded', 'cancelled', 'quarantined'] as const;
 
 export class Census extends Service {
   readonly #options: CensusOptions;

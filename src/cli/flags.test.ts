@@ -1,6 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { choice, describeFlags, duration, integer, list, readFlags, text, toggle } from './flags.ts';
+import {
+  choice,
+  describeFlags,
+  duration,
+  integer,
+  list,
+  parseDuration,
+  parseRate,
+  rate,
+  readCommand,
+  readFlags,
+  text,
+  toggle,
+} from './flags.ts';
 import { readServeOptions } from './serve-options.ts';
 
 const flags = {
@@ -60,6 +73,32 @@ describe('readFlags', () => {
   it('describes each flag in a line, with variable and default', () => {
     assert.match(describeFlags(flags), /^ {2}--port N +a port \[PORT, default 8080\]$/m);
     assert.match(describeFlags(flags), /^ {2}--quiet +a switch \[QUIET\]$/m);
+  });
+});
+
+describe('readCommand', () => {
+  it('gives the words that are no flags too, which readFlags refuses', () => {
+    const args = ['queue:mail', '--port', '1', 'added:>=-2h'];
+    const { words, values } = readCommand(flags, args, {});
+    assert.deepEqual([words, values.port], [['queue:mail', 'added:>=-2h'], 1]);
+    assert.throws(() => readFlags(flags, args, {}), { code: 'MILLRACE_OPTION_UNKNOWN', message: /`queue:mail`/ });
+  });
+});
+
+describe('parseRate and parseDuration', () => {
+  it('read what people write', () => {
+    assert.deepEqual(parseRate('100/1m'), { limit: 100, per: 60_000 });
+    assert.deepEqual(parseRate('0.5/s/3'), { limit: 0.5, per: 1_000, burst: 3 });
+    assert.deepEqual([parseDuration('7d'), parseDuration('1.5h'), parseDuration('20')], [604_800_000, 5_400_000, 20]);
+  });
+
+  it('know what is none', () => {
+    for (const wrong of ['', '100', '100/', '0/1m', '1/0s', '1/1y', '1/1m/x', '-1/1m']) {
+      assert.equal(parseRate(wrong), undefined, wrong);
+    }
+    for (const wrong of ['', '-1s', '1y', 's']) assert.equal(parseDuration(wrong), undefined, wrong);
+    const flag = { pace: rate({ value: 'N/TIME', help: 'a pace' }) };
+    assert.throws(() => readFlags(flag, ['--pace', '100/1m/20'], {}), { code: 'MILLRACE_OPTION_INVALID' });
   });
 });
 

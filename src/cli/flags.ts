@@ -5,6 +5,7 @@
  * what was got; an unknown flag gets a suggestion. Both are OPTION_… errors, which end the program with exit code 2.
  */
 import { parseArgs } from 'node:util';
+import type { Rate } from '../backend/settings.ts';
 import { MillraceError } from '../errors.ts';
 
 export interface Flag<T> {
@@ -58,16 +59,42 @@ export function integer<D extends number | undefined>(
   };
 }
 
-const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
+const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** `500ms`, `2s`, `1.5m`, `1h`, or plain milliseconds. */
+/** `500ms`, `2s`, `1.5m`, `1h`, `7d`, or plain milliseconds; undefined for what is no duration. */
+export function parseDuration(text: string): number | undefined {
+  const [, amount, unit = 'ms'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text.trim()) ?? [];
+  return amount === undefined ? undefined : Number(amount) * units[unit as keyof typeof units];
+}
+
 export function duration(flag: Common<number> & { readonly default: number }): Flag<number> {
   return {
     ...flag,
     parse(value) {
-      const [, amount, unit = 'ms'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(value.trim()) ?? [];
-      if (amount === undefined) throw new Expected('a duration such as 500ms, 2s or 5m');
-      return Number(amount) * units[unit as keyof typeof units];
+      const ms = parseDuration(value);
+      if (ms === undefined) throw new Expected('a duration such as 500ms, 2s or 5m');
+      return ms;
+    },
+  };
+}
+
+/** `100/1m`: so many in that time. `100/1m/20`: of which up to 20 at once. Undefined for what is no rate. */
+export function parseRate(text: string): Rate | undefined {
+  const [, amount, time = '', burst] = /^(\d+(?:\.\d+)?)\/([\w.]+)(?:\/(\d+))?$/.exec(text.trim()) ?? [];
+  const [limit, per] = [Number(amount), parseDuration(/^\d/.test(time) ? time : `1${time}`)];
+  if (!(limit > 0) || !per) return undefined;
+  return { limit, per, ...(burst !== undefined && { burst: Number(burst) }) };
+}
+
+/** A pace: one after the other, so a burst has no meaning. */
+export function rate(flag: Common<Rate | undefined>): Flag<Rate | undefined> {
+  return {
+    ...flag,
+    default: undefined,
+    parse(value) {
+      const rate = parseRate(value);
+      if (!rate || rate.burst !== undefined) throw new Expected('a rate such as 100/1m');
+      return rate;
     },
   };
 }
@@ -97,20 +124,33 @@ export function toggle(flag: Common<boolean>): Flag<boolean> {
   };
 }
 
-/** Throws OPTION_INVALID and OPTION_UNKNOWN. */
-export function readFlags<F extends Flags>(
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Throws OPTION_INVALID and OPTION_UNKNOWN, also for a word that is no flag. */
+export function readFlags<F extends Flags>(flags: F, args: readonly string[], env: Environment): Values<F> {
+  const { words, values } = readCommand(flags, args, env);
+  if (words[0] !== undefined) throw new MillraceError('OPTION_UNKNOWN', { option: words[0] });
+  return values;
+}
+
+/** Also the words that are no flags, in their order. Throws OPTION_INVALID and OPTION_UNKNOWN. */
+export function readCommand<F extends Flags>(
   flags: F,
   args: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-): Values<F> {
+  env: Environment,
+): { readonly words: readonly string[]; readonly values: Values<F> } {
   const options = Object.fromEntries(
     Object.entries(flags).map(([name, flag]) => [name, { type: flag.value ? 'string' : 'boolean' } as const]),
   );
   const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true });
   const given = new Map<string, string>();
+  const words: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue;
-    if (token.kind === 'positional') throw new MillraceError('OPTION_UNKNOWN', { option: token.value });
+    if (token.kind === 'positional') {
+      words.push(token.value);
+      continue;
+    }
     const flag = flags[token.name];
     if (!flag) {
       const option = token.rawName;
@@ -131,7 +171,7 @@ export function readFlags<F extends Flags>(
     const value = fromFlag ?? fromEnv;
     values[name] = value === undefined ? flag.default : parse(flag, option, value);
   }
-  return values as Values<F>;
+  return { words, values: values as Values<F> };
 }
 
 /** One aligned line per flag. */

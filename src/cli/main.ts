@@ -11,7 +11,14 @@ interface Command {
 const commands: Readonly<Record<string, Command>> = {
   serve: { summary: 'take payloads over HTTP and carry them to a sink', load: () => import('./serve.ts') },
   status: { summary: 'show the queues and servers of a backend', load: () => import('./status.ts') },
-  retry: { summary: 'make discarded or cancelled jobs available again', load: () => import('./retry.ts') },
+  jobs: { summary: 'show jobs', load: () => import('./jobs.ts') },
+  retry: { summary: 'make jobs available again', load: () => import('./retry.ts') },
+  cancel: { summary: 'cancel jobs, running ones too', load: () => import('./cancel.ts') },
+  discard: { summary: 'give waiting jobs up', load: () => import('./discard.ts') },
+  remove: { summary: 'remove jobs without a trace', load: () => import('./remove.ts') },
+  pause: { summary: 'let a queue give no jobs', load: () => import('./pause.ts') },
+  resume: { summary: 'let a paused queue give jobs again', load: () => import('./resume.ts') },
+  limit: { summary: 'change the settings of a queue', load: () => import('./limit.ts') },
 };
 
 const help = `millrace: background jobs that start as one process and end as a fleet
@@ -46,7 +53,9 @@ async function main(args: readonly string[]): Promise<void> {
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  const wrongUse = isError(error, 'OPTION_INVALID') || isError(error, 'OPTION_UNKNOWN');
+  const wrongUse = (['OPTION_INVALID', 'OPTION_UNKNOWN', 'FILTER_INVALID'] as const).some((code) =>
+    isError(error, code),
+  );
   const { message } = toError(error);
   process.stderr.write(`millrace: ${error instanceof MillraceError ? message : (toError(error).stack ?? message)}\n`);
   if (wrongUse) process.stderr.write('millrace: see millrace --help\n');

@@ -104,13 +104,16 @@ export class Herd extends Service {
 
   #replace(afterLongLife: boolean): void {
     this.#deaths = afterLongLife ? 1 : this.#deaths + 1;
-    const timer = this.#clock.timer(pause(this.#deaths, Math.random), () => {
-      this.#respawns.delete(timer);
-      this.#spawn().catch((error: unknown) => {
-        this.#options.log('error', 'a process could not start; trying again', { error });
-        if (this.state === 'running') this.#replace(false);
-      });
-    });
+    const timer = this.#clock.timer(
+      pause(this.#deaths, Math.random, new MillraceError('STOPPED', { what: 'a process' })),
+      () => {
+        this.#respawns.delete(timer);
+        this.#spawn().catch((error: unknown) => {
+          this.#options.log('error', 'a process could not start; trying again', { error });
+          if (this.state === 'running') this.#replace(false);
+        });
+      },
+    );
     this.#respawns.add(timer);
   }
 }

@@ -3,12 +3,14 @@ import { openBackend } from '../backend/open.ts';
 import { systemClock } from '../clock.ts';
 import { describeFlags, readFlags } from './flags.ts';
 import { backendFlag } from './serve-options.ts';
+import { settingsText } from './settings-text.ts';
 
 const flags = { backend: backendFlag };
 
 export const help = `Usage: millrace status [OPTIONS]
 
-Shows how many jobs of each queue are in which state, and which servers are at work.
+Shows how many jobs of each queue are in which state, the settings that are not the defaults, and which servers are at
+work.
 
 ${describeFlags(flags)}`;
 
@@ -17,7 +19,10 @@ export async function run(args: readonly string[]): Promise<void> {
   const backend = await openBackend(options.backend);
   try {
     const queues = await backend.counts();
-    console.table(Object.fromEntries(queues.map(({ queue, ...counts }) => [queue, counts])));
+    const rows = queues.map(({ queue, settings, ...counts }) => {
+      return [queue, { paused: settings.paused, ...counts, settings: settingsText(settings) }] as const;
+    });
+    console.table(Object.fromEntries(rows));
     const now = systemClock.now();
     for (const server of await backend.servers()) {
       const age = Math.max(0, Math.round((now - server.beatAt) / 1000));

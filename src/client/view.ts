@@ -33,7 +33,7 @@ export class JobView<Payload = unknown, Result = unknown> {
   get priority(): number {
     return this.record.priority;
   }
-  /** Runs that were begun and counted, the one under way included. */
+  /** The run under way, or else the next or the last one; 1 for the first. */
   get attempt(): number {
     return this.record.attempt;
   }
