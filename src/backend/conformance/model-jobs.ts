@@ -45,6 +45,7 @@ export class ModelJobs {
       return { status: 'full', queue, waiting: waiting(before), limit: maxWaiting };
     }
     if (once) this.once.set(once.key, { fingerprint: once.fingerprint, ids, until: this.now + once.ttl });
+    for (const { queue } of this.jobs.slice(before.length)) this.queue(queue);
     this.lineUp();
     return { status: 'stored', ids, ...(existing.length > 0 && { existing }) };
   }
@@ -55,7 +56,6 @@ export class ModelJobs {
     const same = this.jobs.find((each) => each.id === job.id);
     const earlier = same ?? (unique && this.#inTheWay(job.queue, unique));
     if (!earlier) {
-      this.queue(job.queue);
       const state = runAt > this.now ? 'scheduled' : 'available';
       const start = { state, attempt: 1, crashes: 0, claim: 0, errors: [], stopped: false } as const;
       const stored = { ...job, ...start, errors: [], id, runAt, addedAt: this.now, number: this.number++ };
@@ -77,16 +77,16 @@ export class ModelJobs {
     return found.sort((a, b) => b.number - a.number)[0];
   }
 
-  /** @param tokens the claim numbers that the backend gave */
+  /** The backend says next which jobs are available now, and what numbers the claims have. */
   claim({ server, queues, limit }: B.ClaimRequest): { jobs: ModelJob[]; nextAt: number | undefined } {
     const jobs: ModelJob[] = [];
-    this.lineUp();
     const known = queues.flatMap((name) => this.queues.get(name) ?? []);
     for (const queue of known) {
-      for (let job = queue.next(this.now); job && jobs.length < limit; job = queue.next(this.now)) {
+      while (jobs.length < limit && queue.next(this.now)) {
+        queue.lineUp(this.now, this.now);
+        const job = queue.next(this.now) as ModelJob;
         queue.start(job, this.now);
         Object.assign(job, { state: 'running', server, startedAt: this.now, stopped: false });
-        queue.lineUp(this.now);
         jobs.push(job);
       }
     }

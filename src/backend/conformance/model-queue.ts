@@ -71,11 +71,14 @@ export class ModelQueue {
     if (keys.rate && key !== '') line.fullAt = taken(keys.rate, line.fullAt, now, 1);
   }
 
-  /** A job that has become the next of its key gets its tag. To be called whenever that may have happened. */
-  lineUp(now: number): void {
+  /**
+   * A job that has become the next of its key gets its tag. To be called whenever that may have happened.
+   * @param due jobs of which moments count as available already: all up to now while a claim looks
+   */
+  lineUp(now: number, due = Number.NEGATIVE_INFINITY): void {
     for (const key of this.#keys()) {
       const line = this.#line(key);
-      const head = this.#head(key, now)?.number;
+      const head = this.#head(key, now, due)?.number;
       if (head !== line.head) line.tag = Math.max(this.#virtual, line.finish);
       line.head = head;
     }
@@ -122,13 +125,13 @@ export class ModelQueue {
   }
 
   /** The next job of the key, if it may start. */
-  #head(key: string, at: number): ModelJob | undefined {
+  #head(key: string, at: number, due = at): ModelJob | undefined {
     const { concurrency, rate } = this.settings.keys;
     if (rate && permits(rate, this.#line(key).fullAt, at) < 1) return undefined;
     const jobs = this.jobs().filter((job) => job.key === key);
     const used = jobs.filter((job) => job.state === 'running' || this.#holds(job)).length;
     const isFree = concurrency === null || used < concurrency;
-    const ready = jobs.filter((job) => isDue(job, at) && (isFree || this.#holds(job)));
+    const ready = jobs.filter((job) => isDue(job, due) && (isFree || this.#holds(job)));
     return ready.sort((a, b) => a.priority - b.priority || a.number - b.number)[0];
   }
 

@@ -58,9 +58,9 @@ export class Twins {
     const needs = { update: 'update', schedule: 'schedules', unschedule: 'schedules', fire: 'schedules' } as const;
     if (command.do in needs && backend.lacks?.[needs[command.do as keyof typeof needs]]) return;
     this.#seen.add(command.do);
+    if (command.do !== 'claim') await this.#follow();
     switch (command.do) {
       case 'add': {
-        await this.#follow();
         const groups = command.groups.map(
           ({ jobs, once, ...rest }): AddGroup => ({
             ...rest,
@@ -93,6 +93,7 @@ export class Twins {
           job.claim = claim;
           this.#handed.push({ id, claim });
         }
+        await this.#follow();
         if (got.nextAt !== undefined) {
           this.#seen.add('nextAt');
           assert.ok(got.nextAt > model.now, 'nextAt is to come when there is no more now');
@@ -147,7 +148,6 @@ export class Twins {
         );
       }
       case 'act': {
-        await this.#follow();
         const { kind } = command.action;
         const moment = kind === 'retry' && command.in !== undefined && { at: model.now + command.in };
         const action = { ...command.action, ...moment };
@@ -162,7 +162,6 @@ export class Twins {
         return this.#same(command, got, model.act(action, filter));
       }
       case 'update': {
-        await this.#follow();
         const changes = command.changes.map(({ pick, text, in: ms, ...rest }) => ({
           ...rest,
           id: model.jobs[pick % (model.jobs.length + 1)]?.id ?? 'nobody',
@@ -190,7 +189,6 @@ export class Twins {
         if (!this.#opened.jump) return;
         // A head that a rate let into the line may stay there or not when the clock is put back.
         if (command.ms < 0 && [...model.queues.values()].some(({ settings }) => settings.keys.rate)) return;
-        await this.#follow();
         if (command.ms < 0) this.#era++;
         this.#opened.jump(command.ms);
         model.now = Math.ceil(this.#opened.now());
@@ -209,7 +207,6 @@ export class Twins {
       case 'unschedule':
         return this.#same(command, await backend.removeSchedule(command.key), model.schedules.delete(command.key));
       case 'fire': {
-        await this.#follow();
         const { now, due, nextAt } = await backend.dueSchedules(command.limit);
         const all = [...model.schedules.values()].flatMap((each) => (each.nextAt === undefined ? [] : [each.nextAt]));
         const later = all.filter((at) => at > model.now);
@@ -247,7 +244,6 @@ export class Twins {
   /** All that can be seen. */
   async #look(): Promise<void> {
     const [backend, model] = [this.#backend, this.#model];
-    await this.#follow();
     const jobs: JobRecord[] = [];
     await this.#pages(undefined, async (page) => {
       const { jobs: some, next } = await backend.list({}, page);
@@ -286,14 +282,16 @@ export class Twins {
     this.#same('schedules', (await backend.schedules()).map(scheduled), schedules.map(scheduled));
   }
 
-  /** A backend may make a job available when its time has come or when it is asked for it: the model does the same. */
+  /** A backend may make a job available when its time has come, or when a claim looks for it: the model does the same. */
   async #follow(): Promise<void> {
-    const due = this.#model.jobs.filter(
-      (job) => isWaiting(job) && job.state !== 'available' && job.runAt <= this.#model.now,
-    );
-    if (due.length === 0) return;
-    const { jobs } = await this.#backend.list({ ids: due.map(({ id }) => id) }, { limit: due.length });
-    for (const job of due) if (jobs.find(({ id }) => id === job.id)?.state === 'available') job.state = 'available';
+    const { jobs, now } = this.#model;
+    const due = jobs.filter((job) => isWaiting(job) && job.state !== 'available' && job.runAt <= now);
+    if (due.length > 0) {
+      const found = await this.#backend.list({ ids: due.map(({ id }) => id) }, { limit: due.length });
+      const available = new Set(found.jobs.filter(({ state }) => state === 'available').map(({ id }) => id));
+      for (const job of due) if (available.has(job.id)) job.state = 'available';
+    }
+    this.#model.lineUp();
   }
 
   async #pages(
