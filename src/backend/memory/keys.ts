@@ -31,8 +31,9 @@ export interface Key extends Placed {
   /** The bucket of its rate. */
   fullAt: number;
   head: StoredJob | undefined;
-  /** The priority with which its head stands in line. */
+  /** With what its head stands in line: priority and arrival, here so that to compare keys is to look at no job. */
   rank: number;
+  number: number;
   tag: number;
   /** When its head may start, if its rate does not allow it now. */
   permitAt: number | undefined;
@@ -48,13 +49,18 @@ export class Keys {
   readonly #heads = new Heap<Key>(isNext);
   readonly #timed = new Heap<Key>((a, b) => (a.permitAt as number) < (b.permitAt as number));
   readonly #idle = new Set<Key>();
+  /** Keys whose next job may be another one. */
+  readonly #touched = new Set<Key>();
+  readonly #pending: Set<Keys>;
   #settings: KeySettings;
   #virtual = 0;
   /** The last turn of the jobs without a key. */
   #finish = 0;
 
-  constructor(settings: KeySettings) {
+  /** @param pending where those note themselves that are to be arranged */
+  constructor(settings: KeySettings, pending: Set<Keys>) {
     this.#settings = settings;
+    this.#pending = pending;
   }
 
   /** There is no turn to take: jobs without a key need not ask. */
@@ -82,6 +88,7 @@ export class Keys {
       fullAt: 0,
       head: undefined,
       rank: 0,
+      number: 0,
       tag: 0,
       permitAt: undefined,
       isDropped: false,
@@ -93,36 +100,40 @@ export class Keys {
 
   configure(settings: KeySettings, now: number): void {
     this.#settings = settings;
-    for (const key of this.#keys.values()) this.#refresh(key, now);
+    for (const key of this.#keys.values()) this.#touched.add(key);
+    this.arrange(now);
   }
 
-  /** A job is in the state that it carries. */
-  enter(job: StoredJob, now: number): void {
+  /** A job is in the state that it carries. To be followed by `arrange`, as are the next two. */
+  enter(job: StoredJob): void {
     if (!job.key) return;
     if (job.key.isDropped) job.key = this.get(job.key.name);
     const { key } = job;
     this.#count(key, job, 1);
     if (job.state === 'available') (job.stopped ? key.stopped : key.fresh).push(job);
-    this.#refresh(key, now);
+    this.#touch(key);
   }
 
-  /** The opposite, before a change. Its key is looked at when the job enters again, or by `left`. */
+  /** The opposite, before a change, or for good. */
   exit(job: StoredJob): void {
     const { key } = job;
     if (!key || key.isDropped) return;
     this.#count(key, job, -1);
     if (job.state === 'available') (job.stopped ? key.stopped : key.fresh).remove(job);
+    this.#touch(key);
   }
 
-  /** A job that exited does not come back. */
-  left({ key }: StoredJob, now: number): void {
-    if (key && !key.isDropped) this.#refresh(key, now);
+  /** After one or many steps: each key stands where it belongs now, and what was so in between has left no mark. */
+  arrange(now: number): void {
+    if (this.#touched.size === 0) return;
+    for (const key of this.#touched) this.#place(key, now);
+    this.#touched.clear();
   }
 
   /** Keys whose rate allows a job by now stand in line again. */
   promote(now: number): void {
     for (let key = this.#timed.peek(); key && (key.permitAt as number) <= now; key = this.#timed.peek()) {
-      this.#refresh(key, now);
+      this.#place(key, now);
     }
   }
 
@@ -169,6 +180,11 @@ export class Keys {
     return count;
   }
 
+  #touch(key: Key): void {
+    if (this.#touched.size === 0) this.#pending.add(this);
+    this.#touched.add(key);
+  }
+
   #count(key: Key, job: StoredJob, by: 1 | -1): void {
     if (job.state === 'running') key.running += by;
     else if (isWaiting(job)) {
@@ -178,7 +194,7 @@ export class Keys {
   }
 
   /** The key stands where it belongs: in line with its next job, in wait of its rate, or nowhere. */
-  #refresh(key: Key, now: number): void {
+  #place(key: Key, now: number): void {
     const { rate } = this.#settings;
     const next = this.#next(key);
     const isEarly = next !== undefined && rate !== null && permits(rate, key.fullAt, now) < 1;
@@ -190,6 +206,7 @@ export class Keys {
       if (head && head !== key.head) key.tag = Math.max(this.#virtual, key.finish);
       key.head = head;
       key.rank = head?.priority ?? 0;
+      key.number = head?.number ?? 0;
       key.permitAt = permitAt;
       if (head) this.#heads.push(key);
       if (permitAt !== undefined) this.#timed.push(key);
@@ -232,5 +249,5 @@ function weightOf(weights: KeySettings['weights'], name: string): number {
 
 function isNext(a: Key, b: Key): boolean {
   if (a.rank !== b.rank) return a.rank < b.rank;
-  return a.tag < b.tag || (a.tag === b.tag && (a.head as StoredJob).number < (b.head as StoredJob).number);
+  return a.tag < b.tag || (a.tag === b.tag && a.number < b.number);
 }

@@ -74,6 +74,7 @@ export class MemoryBackend implements B.Backend {
       const seen = once && this.#repeats.find(once, now);
       if (seen) return seen;
       const result = this.#store.add(group, now);
+      this.#store.arrange(now);
       if (once && result.status === 'stored') this.#repeats.put(once, result.ids, now);
       return result;
     });
@@ -109,6 +110,7 @@ export class MemoryBackend implements B.Backend {
       if (!job) return 'stale';
       this.#servers.get(server)?.held.delete(job);
       this.#store.settle(job, ending, now);
+      this.#store.arrange(now);
       return 'taken';
     });
   }
@@ -206,6 +208,7 @@ export class MemoryBackend implements B.Backend {
     return firings.map((firing) => {
       if (!this.#schedules.step(firing)) return { status: 'stale' };
       const result = this.#store.add({ jobs: firing.jobs }, now);
+      this.#store.arrange(now);
       return { status: 'fired', ids: result.status === 'stored' ? result.ids : [] };
     });
   }
@@ -239,6 +242,7 @@ export class MemoryBackend implements B.Backend {
     const { jobs, ...rest } = this.#find(filter, { limit: 1_000, ...page }, concerns);
     const now = this.#now();
     for (const [i, job] of jobs.entries()) this.#act(action, job, i, now);
+    this.#store.arrange(now);
     return { count: jobs.length, ...rest };
   }
 
@@ -251,6 +255,7 @@ export class MemoryBackend implements B.Backend {
       if (!job) return 'unknown';
       if (!isWaiting(job)) return 'busy';
       this.#store.update(job, change, now);
+      this.#store.arrange(now);
       return 'changed';
     });
   }
@@ -290,6 +295,7 @@ export class MemoryBackend implements B.Backend {
   #dismiss({ info, held }: Server, crashed: boolean, now: number): void {
     this.#servers.delete(info.id);
     for (const job of held) this.#store.dismiss(job, crashed, now);
+    this.#store.arrange(now);
   }
 
   #find(filter: JobFilter, page: Page & { limit: number }, isWanted?: (job: StoredJob) => boolean) {

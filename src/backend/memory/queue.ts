@@ -28,7 +28,7 @@ import { Uniques } from './uniques.ts';
 
 export class Queue {
   readonly name: string;
-  readonly keys = new Keys(defaultSettings.keys);
+  readonly keys: Keys;
   readonly uniques = new Uniques();
   settings: QueueSettings = defaultSettings;
   /** Jobs that completed, kept or not. */
@@ -46,8 +46,10 @@ export class Queue {
   /** The bucket of the queue's rate. */
   #fullAt = 0;
 
-  constructor(name: string) {
+  /** @param pending where the keys of a queue are noted that are to be arranged */
+  constructor(name: string, pending: Set<Keys>) {
     this.name = name;
+    this.keys = new Keys(defaultSettings.keys, pending);
   }
 
   /** Neither running nor ended. */
@@ -68,8 +70,8 @@ export class Queue {
     this.keys.configure(this.settings.keys, now);
   }
 
-  /** A job comes in, in the state that it carries. */
-  enter(job: StoredJob, now: number): void {
+  /** A job comes in, in the state that it carries. Its keys are to be arranged then, as after the next two. */
+  enter(job: StoredJob): void {
     const { state } = job;
     this.#counts[state]++;
     if (!job.key && (state === 'running' || isWaiting(job))) this.#plainInUse++;
@@ -77,25 +79,25 @@ export class Queue {
     else if (state === 'available') {
       if (!job.key) this.#line(job.priority).push(job);
     } else if (state !== 'running') this.#keep(job, state);
-    this.keys.enter(job, now);
+    this.keys.enter(job);
   }
 
   /** `to` is what is new of the job. */
-  change(job: StoredJob, now: number, to: Partial<StoredJob>): void {
+  change(job: StoredJob, to: Partial<StoredJob>): void {
     this.#exit(job);
     Object.assign(job, to);
-    this.enter(job, now);
+    this.enter(job);
   }
 
   /** The job goes for good. */
-  leave(job: StoredJob, now: number): void {
+  leave(job: StoredJob): void {
     this.#exit(job);
-    this.keys.left(job, now);
   }
 
   /** What is due by now becomes available. */
   promote(now: number): void {
-    for (let job = this.#due.peek(); job && job.runAt <= now; job = this.#due.peek()) this.#move(job, 'available', now);
+    for (let job = this.#due.peek(); job && job.runAt <= now; job = this.#due.peek()) this.#move(job, 'available');
+    this.keys.arrange(now);
     this.keys.promote(now);
   }
 
@@ -106,7 +108,8 @@ export class Queue {
     while (jobs.length < room) {
       const job = this.#next(now);
       if (!job) break;
-      this.#move(job, 'running', now);
+      this.#move(job, 'running');
+      this.keys.arrange(now);
       jobs.push(job);
     }
     const { rate } = this.settings;
@@ -129,15 +132,17 @@ export class Queue {
     return this.#ended[state];
   }
 
-  /** The next one that retention no longer keeps. */
+  /** The next one that retention no longer keeps. Numbers first: one that is too old as well still counts for them. */
   expired(now: number): StoredJob | undefined {
+    const { retention } = this.settings;
+    for (const state of endedStates) {
+      if (this.#ended[state].size > retention[state].count) return this.#ended[state].peek();
+    }
     const expiry = this.#expiring.peek();
     if (expiry && expiry.at <= now) return expiry.job;
     for (const state of endedStates) {
-      const line = this.#ended[state];
-      const { count, age } = this.settings.retention[state];
-      const oldest = line.peek();
-      if (oldest && (line.size > count || (oldest.endedAt as number) + age <= now)) return oldest;
+      const oldest = this.#ended[state].peek();
+      if (oldest && (oldest.endedAt as number) + retention[state].age <= now) return oldest;
     }
     return undefined;
   }
@@ -163,10 +168,10 @@ export class Queue {
     this.keys.exit(job);
   }
 
-  #move(job: StoredJob, state: JobState, now: number): void {
+  #move(job: StoredJob, state: JobState): void {
     this.#exit(job);
     job.state = state;
-    this.enter(job, now);
+    this.enter(job);
   }
 
   #keep(job: StoredJob, state: EndedState): void {

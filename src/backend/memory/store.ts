@@ -11,6 +11,7 @@ import type { JobEvent } from '../records.ts';
 import type { EndedState, QueueSettings, SettingsChange } from '../settings.ts';
 import { EventLog } from './event-log.ts';
 import { isWaiting, note, remember, type StoredJob } from './job.ts';
+import type { Keys } from './keys.ts';
 import { Ledger } from './ledger.ts';
 import { Queue } from './queue.ts';
 
@@ -20,6 +21,7 @@ export class Store {
   readonly queues = new Map<string, Queue>();
   readonly events = new EventLog();
   readonly #listeners: Listeners;
+  readonly #pending = new Set<Keys>();
   #number = 0;
 
   constructor(listeners: Listeners) {
@@ -29,7 +31,7 @@ export class Store {
   queue(name: string): Queue {
     const known = this.queues.get(name);
     if (known) return known;
-    const queue = new Queue(name);
+    const queue = new Queue(name, this.#pending);
     this.queues.set(name, queue);
     return queue;
   }
@@ -125,14 +127,14 @@ export class Store {
     const runAt = Math.ceil(at);
     const state = runAt > now ? 'scheduled' : 'available';
     const anew = isWaiting(job) ? {} : { attempt: 1, crashes: 0, endedAt: undefined, result: undefined };
-    job.queue.change(job, now, { ...anew, state, stopped: false, runAt });
+    job.queue.change(job, { ...anew, state, stopped: false, runAt });
     this.#tell(job, { kind: 'retried' }, now);
     this.#listeners.wake(job.queue.name);
   }
 
   /** A job that does not run goes. `isTraced`: on its own way, not on somebody's word. */
   remove(job: StoredJob, isTraced: boolean, now: number): void {
-    job.queue.leave(job, now);
+    job.queue.leave(job);
     job.queue.uniques.delete(job, isTraced, now);
     this.jobs.delete(job);
     if (job.key) this.#listeners.wake(job.queue.name);
@@ -141,7 +143,7 @@ export class Store {
   /** Of a waiting job. */
   update(job: StoredJob, { id: _, runAt, ...change }: JobChange, now: number): void {
     const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
-    job.queue.change(job, now, { ...given, ...(runAt !== undefined && moved(job, runAt, now)) });
+    job.queue.change(job, { ...given, ...(runAt !== undefined && moved(job, runAt, now)) });
     this.#listeners.wake(job.queue.name);
   }
 
@@ -152,10 +154,18 @@ export class Store {
       for (let job = queue.expired(now); job && count < limit; job = queue.expired(now), count++) {
         this.remove(job, true, now);
       }
+      this.arrange(now);
       count += queue.tidy(now, limit - count);
       if (count >= limit) break;
     }
     return count;
+  }
+
+  /** To be called when a group, an outcome, a change is done with: keys get their place in line by what is so now. */
+  arrange(now: number): void {
+    if (this.#pending.size === 0) return;
+    for (const keys of this.#pending) keys.arrange(now);
+    this.#pending.clear();
   }
 
   clear(): void {
@@ -220,7 +230,7 @@ export class Store {
       spot: 0,
     };
     this.jobs.put(stored, job.id !== undefined);
-    queue.enter(stored, now);
+    queue.enter(stored);
     queue.uniques.put(stored);
     this.#tell(stored, { kind: 'added' }, now);
     this.#listeners.wake(job.queue);
@@ -231,7 +241,7 @@ export class Store {
   #renew(job: StoredJob, { unique, payload, priority, tags, headers, runAt }: NewJob, now: number): void {
     if (unique === undefined || unique.mode === 'keep' || !isWaiting(job)) return;
     const to = { payload, priority, tags, headers };
-    job.queue.change(job, now, unique.mode === 'debounce' ? { ...to, ...moved(job, runAt ?? now, now) } : to);
+    job.queue.change(job, unique.mode === 'debounce' ? { ...to, ...moved(job, runAt ?? now, now) } : to);
     this.#listeners.wake(job.queue.name);
   }
 
@@ -242,13 +252,13 @@ export class Store {
     if (queue.settings.concurrency !== null || job.key) this.#listeners.wake(queue.name);
     if (job.keepFor === undefined) this.remove(job, true, now);
     else {
-      queue.change(job, now, { state: 'completed', endedAt: now, result, ...free });
+      queue.change(job, { state: 'completed', endedAt: now, result, ...free });
       this.#listeners.news();
     }
   }
 
   #again(job: StoredJob, to: Partial<StoredJob>, news: News, now: number): void {
-    job.queue.change(job, now, { ...to, ...free });
+    job.queue.change(job, { ...to, ...free });
     this.#tell(job, news, now);
     this.#listeners.wake(job.queue.name);
   }
@@ -256,7 +266,7 @@ export class Store {
   /** @param stopped by failing, and not on somebody's word */
   #end(job: StoredJob, state: Exclude<EndedState, 'completed'>, stopped: boolean, text: string, now: number): void {
     const { queue } = job;
-    queue.change(job, now, { state, stopped, endedAt: now, ...free });
+    queue.change(job, { state, stopped, endedAt: now, ...free });
     this.#tell(job, { kind: state, text }, now);
     if (queue.settings.concurrency !== null || job.key) this.#listeners.wake(queue.name);
     this.#listeners.news();

@@ -33,16 +33,17 @@ export class Uniques {
   readonly #traces = new Heap<Trace>((a, b) => a.until < b.until);
 
   /** The latest job that is in the way of a new one: the job, or the id of one that left no record. */
-  find({ key, states, period = 0 }: Unique, now: number): StoredJob | string | undefined {
+  find({ key, states, period }: Unique, now: number): StoredJob | string | undefined {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
     const { trace } = entry;
+    const isYoung = (addedAt: number) => period !== undefined && now < addedAt + period;
     let latest: StoredJob | undefined;
     for (const job of entry.jobs) {
-      const isInTheWay = now < job.addedAt + period || states.includes(job.state);
+      const isInTheWay = isYoung(job.addedAt) || states.includes(job.state);
       if (isInTheWay && job.number > (latest?.number ?? -1)) latest = job;
     }
-    const isTraced = trace !== undefined && now < trace.addedAt + period && now < trace.until;
+    const isTraced = trace !== undefined && isYoung(trace.addedAt) && now < trace.until;
     return isTraced && trace.number > (latest?.number ?? -1) ? trace.id : latest;
   }
 
