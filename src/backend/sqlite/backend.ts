@@ -18,44 +18,43 @@
  * Bounded by its callers: calls that were not answered yet wait in the port, whole. Whoever calls without waiting should
  * limit what it has under way, as the client's and the settler's batchers do (one batch each).
  */
-import { Worker } from 'node:worker_threads';
 import { type Clock, systemClock } from '../../clock.ts';
-import { assertOption, MillraceError, toError } from '../../errors.ts';
+import { assertOption } from '../../errors.ts';
 import type {
   AddGroup,
   AddResult,
   Backend,
-  ClaimedJob,
+  ChangeResult,
   ClaimRequest,
   ClaimResult,
   HeartOptions,
-  JobFilter,
-  JobRecord,
+  JobChange,
+  Order,
   Outcome,
-  QueueCounts,
+  Report,
   ServerInfo,
-  ServerRecord,
   SettleResult,
+  Topic,
 } from '../backend.ts';
-import { assertLimit } from '../check.ts';
+import {
+  assertAction,
+  assertChange,
+  assertFilter,
+  assertFiring,
+  assertLimit,
+  assertPage,
+  assertReport,
+  assertSchedule,
+} from '../check.ts';
+import type { Action, JobFilter, Page } from '../filter.ts';
 import { Ids } from '../ids.ts';
 import { Listeners } from '../listeners.ts';
-import type { DatabaseOptions } from './database.ts';
-import type { NumberedRecord } from './desk.ts';
-import { fromWire } from './failure.ts';
-import {
-  type AddAnswer,
-  type Answer,
-  type ClaimAnswer,
-  type FromThread,
-  packAdd,
-  packSettle,
-  type Request,
-  type Template,
-  type ToThread,
-  transfers,
-  type WireFilter,
-} from './wire.ts';
+import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
+import type { DueSchedules, Firing, FiringResult, Schedule, ScheduleRecord } from '../schedule.ts';
+import { changed, defaultSettings, type QueueSettings, type SettingsChange } from '../settings.ts';
+import { packAdd, packSettle, toClaimed, toId, toRef, toResult } from './pack.ts';
+import { Port } from './port.ts';
+import type { AddAnswer, Answers, ClaimAnswer, Heard, WireFilter } from './wire.ts';
 
 export interface SqliteOptions {
   /** Default: the system's. `startHeart` keeps to the system's in any case. */
@@ -69,28 +68,20 @@ export interface SqliteOptions {
    * again when jobs have gone. Minimum 65536. Default: no bound but the disk's.
    */
   readonly maxBytes?: number;
-}
-
-interface Pending {
-  resolve(value: never): void;
-  reject(error: unknown): void;
+  /**
+   * The file may be another program's: the jobs live in tables of their own, `millrace_…`, beside its tables, and may be
+   * added in its transactions, see `sqliteInbox`. Its header is not touched; its journal becomes a write-ahead log. Default
+   * false: such a file is refused.
+   */
+  readonly shared?: boolean;
 }
 
 export class SqliteBackend implements Backend {
   readonly name: string;
-  readonly #database: DatabaseOptions;
   readonly #clock: Clock;
-  readonly #pending = new Map<number, Pending>();
+  readonly #port: Port;
   readonly #listeners = new Listeners();
-  #worker: Worker | undefined;
-  #opening: Promise<void> | undefined;
-  #closing: Promise<void> | undefined;
-  /** Set when the thread ended by itself. */
-  #lost: MillraceError | undefined;
   #ids = new Ids('');
-  #call = 0;
-  #listening = false;
-  #held = false;
 
   /** @param path the file; it and its folder are made when they are not there */
   constructor(path: string, options: SqliteOptions = {}) {
@@ -99,54 +90,57 @@ export class SqliteBackend implements Backend {
       synchronous = 'full',
       busyTimeout = 5000,
       maxBytes = Number.POSITIVE_INFINITY,
+      shared = false,
     } = options;
     assertOption('path', path, typeof path === 'string' && path.length > 0, 'a non-empty string');
     assertOption('synchronous', synchronous, ['full', 'normal'].includes(synchronous), '"full" or "normal"');
     assertOption('busyTimeout', busyTimeout, busyTimeout >= 0, 'a number of milliseconds from 0');
     assertOption('maxBytes', maxBytes, maxBytes >= 65_536, 'a number of bytes from 65536');
+    assertOption('shared', shared, typeof shared === 'boolean', 'true or false');
     this.name = `sqlite:${path}`;
-    this.#database = { path, synchronous, busyTimeout, maxBytes };
     this.#clock = clock;
+    const database = { path, synchronous, busyTimeout, maxBytes, shared };
+    this.#port = new Port(this.name, database, (heard) => this.#tell(heard));
   }
 
   /**
    * Rejects with NOT_A_DATABASE, SCHEMA_TOO_NEW, BACKEND_READ_ONLY, BACKEND_DISK_FULL or BACKEND_UNAVAILABLE, and then
    * holds nothing; it may be tried again.
    */
-  open(): Promise<void> {
-    if (this.#closing) return Promise.reject(this.#closedError());
-    this.#opening ??= this.#start().catch((error) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    return this.#opening;
+  async open(): Promise<void> {
+    this.#ids = new Ids(await this.#port.open());
   }
 
   close(): Promise<void> {
     this.#listeners.clear();
-    this.#closing ??= this.#end();
-    return this.#closing;
+    return this.#port.close();
   }
 
   async add(groups: readonly AddGroup[]): Promise<readonly AddResult[]> {
-    const answer = await this.#ask<AddAnswer>(packAdd(groups, this.#now()));
-    return answer.map((each, i) => this.#toResult(each, groups[i]?.maxWaiting ?? 0));
+    const answer = await this.#port.ask<AddAnswer>(packAdd(groups, this.#ids, this.#now()));
+    return answer.map((each, i) => toResult(each, groups[i]?.maxWaiting ?? 0, this.#ids));
   }
 
   async claim({ server, queues, limit }: ClaimRequest): Promise<ClaimResult> {
     assertLimit(limit);
-    const answer = await this.#ask<ClaimAnswer>({ kind: 'claim', now: this.#now(), server, queues, limit });
-    const jobs = this.#toClaimed(answer);
+    const answer = await this.#port.ask<ClaimAnswer>({ kind: 'claim', now: this.#now(), server, queues, limit });
+    const jobs = toClaimed(answer, this.#ids);
     return answer.nextAt === undefined ? { jobs } : { jobs, nextAt: answer.nextAt };
   }
 
   async settle(server: string, outcomes: readonly Outcome[]): Promise<readonly SettleResult[]> {
-    const taken = await this.#ask<Uint8Array>(packSettle(server, outcomes, this.#ids, this.#now()));
+    const taken = await this.#port.ask<Uint8Array>(packSettle(server, outcomes, this.#ids, this.#now()));
     return Array.from(taken, (each) => (each === 1 ? 'taken' : 'stale'));
   }
 
+  async report(server: string, reports: readonly Report[]): Promise<readonly SettleResult[]> {
+    reports.forEach(assertReport);
+    const packed = reports.map(({ id, ...rest }) => ({ ref: toRef(id, this.#ids), ...rest }));
+    return this.#port.ask({ kind: 'report', now: this.#now(), server, reports: packed });
+  }
+
   beat(server: ServerInfo): Promise<void> {
-    return this.#ask({ kind: 'beat', now: this.#now(), server });
+    return this.#port.ask({ kind: 'beat', now: this.#now(), server });
   }
 
   async startHeart(server: ServerInfo, options: HeartOptions): Promise<void> {
@@ -154,224 +148,141 @@ export class SqliteBackend implements Backend {
     assertOption('every', every, every >= 1, 'a number of milliseconds from 1');
     assertOption('stallTimeout', stallTimeout, stallTimeout > 0, 'a number of milliseconds above 0');
     assertOption('pulse', pulse, pulse.buffer instanceof SharedArrayBuffer, 'an Int32Array on a SharedArrayBuffer');
-    await this.#ask({ kind: 'beat', now: Date.now(), server });
-    this.#post({ kind: 'heart', server, options: { every, stallTimeout, pulse } });
+    await this.#port.ask({ kind: 'beat', now: Date.now(), server });
+    this.#port.post({ kind: 'heart', server, options: { every, stallTimeout, pulse } });
   }
 
   leave(server: string): Promise<void> {
-    return this.#ask({ kind: 'leave', server });
+    return this.#port.ask({ kind: 'leave', now: this.#now(), server });
   }
 
   rescue(lease: number): Promise<number> {
-    return this.#ask({ kind: 'rescue', now: this.#now(), lease });
+    return this.#port.ask({ kind: 'rescue', now: this.#now(), lease });
   }
 
-  wake(queues: readonly string[], listener: () => void): () => void {
-    this.#assertOpen();
-    const remove = this.#listeners.add(queues, listener);
-    this.#listen();
+  async orders(server: string): Promise<readonly Order[]> {
+    const orders = await this.#port.ask<Answers['orders']>({ kind: 'orders', server });
+    return orders.map(({ ref, ...rest }) => ({ id: toId(ref, this.#ids), ...rest }));
+  }
+
+  tidy(): Promise<number> {
+    return this.#port.ask({ kind: 'tidy', now: this.#now() });
+  }
+
+  listen(topic: Topic, listener: () => void): () => void {
+    this.#port.assertOpen();
+    const remove = this.#listeners.add(topic, listener);
+    this.#port.listen(true);
     return () => {
       remove();
-      this.#listen();
+      this.#port.listen(this.#listeners.size > 0);
     };
   }
 
+  async putSchedule(schedule: Schedule): Promise<void> {
+    assertSchedule(schedule);
+    const { key, rule, job, nextAt } = schedule;
+    const copied = { ...job, payload: Uint8Array.from(job.payload) };
+    await this.#port.ask({ kind: 'putSchedule', schedule: { key, rule, job: copied, nextAt } });
+  }
+
+  removeSchedule(key: string): Promise<boolean> {
+    return this.#port.ask({ kind: 'removeSchedule', key });
+  }
+
+  schedules(): Promise<readonly ScheduleRecord[]> {
+    return this.#port.ask({ kind: 'schedules' });
+  }
+
+  async dueSchedules(limit: number): Promise<DueSchedules> {
+    assertLimit(limit);
+    return this.#port.ask({ kind: 'dueSchedules', now: this.#now(), limit });
+  }
+
+  async fire(firings: readonly Firing[]): Promise<readonly FiringResult[]> {
+    firings.forEach(assertFiring);
+    const ticks = firings.map(({ key, tick, nextAt }) => ({
+      key,
+      tick: Math.ceil(tick),
+      nextAt: nextAt === undefined ? null : Math.ceil(nextAt),
+    }));
+    const jobs = packAdd(firings, this.#ids, this.#now());
+    const fired = await this.#port.ask<Answers['fire']>({ ...jobs, kind: 'fire', firings: ticks });
+    return fired.map((refs) =>
+      refs ? { status: 'fired', ids: refs.map((ref) => toId(ref, this.#ids)) } : { status: 'stale' },
+    );
+  }
+
   counts(): Promise<readonly QueueCounts[]> {
-    return this.#ask({ kind: 'counts' });
+    return this.#port.ask({ kind: 'counts' });
   }
 
   servers(): Promise<readonly ServerRecord[]> {
-    return this.#ask({ kind: 'servers' });
+    return this.#port.ask({ kind: 'servers' });
   }
 
   async get(id: string): Promise<JobRecord | undefined> {
-    return (await this.list({ ids: [id] }, 1))[0];
+    return (await this.list({ ids: [id] }, { limit: 1 })).jobs[0];
   }
 
-  async list(filter: JobFilter, limit = 100): Promise<readonly JobRecord[]> {
+  async list(
+    filter: JobFilter,
+    page: Page = {},
+  ): Promise<{ readonly jobs: readonly JobRecord[]; readonly next?: string }> {
+    const request = { kind: 'list', filter: this.#toWire(filter), page: checked(page) } as const;
+    const { jobs, ...rest } = await this.#port.ask<Answers['list']>(request);
+    return { jobs: jobs.map(({ ref, ...record }) => ({ id: toId(ref, this.#ids), ...record })), ...rest };
+  }
+
+  async act(action: Action, filter: JobFilter, page: Page = {}): Promise<Answers['act']> {
+    assertAction(action);
+    const wire = this.#toWire(filter);
+    return this.#port.ask({ kind: 'act', now: this.#now(), action, filter: wire, page: checked(page) });
+  }
+
+  async update(changes: readonly JobChange[]): Promise<readonly ChangeResult[]> {
+    changes.forEach(assertChange);
+    const packed = changes.map(({ id, payload, ...rest }) => ({
+      ref: toRef(id, this.#ids),
+      ...rest,
+      ...(payload && { payload: Uint8Array.from(payload) }),
+    }));
+    return this.#port.ask({ kind: 'update', now: this.#now(), changes: packed });
+  }
+
+  async configure(queue: string, change: SettingsChange): Promise<QueueSettings> {
+    const isName = typeof queue === 'string' && queue.length > 0 && queue.isWellFormed();
+    assertOption('queue', queue, isName, 'a non-empty, well-formed string');
+    changed(defaultSettings, change); // what is wrong is wrong whatever the settings are
+    return this.#port.ask({ kind: 'configure', now: this.#now(), queue, change });
+  }
+
+  async events(after?: number, limit = 1_000): Promise<JobEvents> {
     assertLimit(limit);
-    const found = await this.#ask<NumberedRecord[]>({ kind: 'list', filter: this.#toWire(filter), limit });
-    return found.map(({ number, ...rest }) => ({ id: this.#ids.format(number), ...rest }));
-  }
-
-  retry(filter: JobFilter): Promise<number> {
-    return this.#ask({ kind: 'retry', now: this.#now(), filter: this.#toWire(filter) });
-  }
-
-  cancel(filter: JobFilter, reason: string): Promise<number> {
-    return this.#ask({ kind: 'cancel', now: this.#now(), filter: this.#toWire(filter), reason });
-  }
-
-  remove(filter: JobFilter): Promise<number> {
-    return this.#ask({ kind: 'remove', filter: this.#toWire(filter) });
-  }
-
-  pause(queue: string): Promise<void> {
-    return this.#ask({ kind: 'pause', queue, paused: true });
-  }
-
-  resume(queue: string): Promise<void> {
-    return this.#ask({ kind: 'pause', queue, paused: false });
+    const request = { kind: 'events', after: after ?? null, limit } as const;
+    const { events, ...rest } = await this.#port.ask<Answers['events']>(request);
+    return { events: events.map(({ ref, ...event }) => ({ ...event, job: toId(ref, this.#ids) })), ...rest };
   }
 
   #now(): number {
     return Math.ceil(this.#clock.now());
   }
 
-  #closedError(): MillraceError {
-    return new MillraceError('BACKEND_CLOSED', { backend: this.name });
+  #tell({ queues, servers, news, schedules }: Heard): void {
+    for (const queue of queues) this.#listeners.wake(queue);
+    for (const server of servers) this.#listeners.order(server);
+    if (news) this.#listeners.news();
+    if (schedules) this.#listeners.schedules();
   }
 
-  #assertOpen(): void {
-    if (!this.#closing && this.#lost) throw this.#lost;
-    if (this.#closing || !this.#worker) throw this.#closedError();
+  #toWire(filter: JobFilter): WireFilter {
+    assertFilter(filter);
+    const { ids, ...rest } = filter;
+    return ids ? { ...rest, refs: ids.map((id) => toRef(id, this.#ids)) } : rest;
   }
+}
 
-  #start(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      // The thread gets no flags of this process: a debugger or a preload is meant for the main thread.
-      const execArgv = ['--disable-warning=ExperimentalWarning'];
-      const worker = new Worker(new URL('./thread.ts', import.meta.url), {
-        name: 'millrace-sqlite',
-        workerData: this.#database,
-        execArgv,
-      });
-      let cause: Error | undefined;
-      worker.on('error', (error) => {
-        cause = toError(error);
-      });
-      worker.on('message', (message: FromThread) => {
-        switch (message.kind) {
-          case 'answers':
-            this.#receive(message.answers, message.woken);
-            return;
-          case 'failed':
-            cause = fromWire(message.error);
-            return;
-          case 'open':
-            this.#ids = new Ids(message.store);
-            this.#worker = worker;
-            worker.unref();
-            resolve();
-        }
-      });
-      worker.on('exit', () => {
-        // Not when the reason comes: a second try must not meet the thread of the first.
-        const error = cause instanceof MillraceError ? cause : this.#unavailable(cause);
-        reject(error);
-        if (this.#worker) this.#lose(error);
-      });
-    });
-  }
-
-  async #end(): Promise<void> {
-    await this.#opening?.catch(() => undefined);
-    const worker = this.#worker;
-    if (!worker) return;
-    this.#hold();
-    const ended = new Promise((resolve) => worker.once('exit', resolve));
-    // Comes after every call in the port, so those are answered first.
-    worker.postMessage({ kind: 'close' } satisfies ToThread);
-    await ended;
-  }
-
-  #unavailable(cause: Error | undefined): MillraceError {
-    const reason = cause?.message ?? 'its thread has ended';
-    return new MillraceError('BACKEND_UNAVAILABLE', { backend: this.name, reason }, cause && { cause });
-  }
-
-  /** The thread has ended: as asked, or because it died; then nobody else will answer what is pending. */
-  #lose(error: MillraceError): void {
-    this.#worker = undefined;
-    this.#lost = error;
-    for (const { reject } of this.#pending.values()) reject(error);
-    this.#pending.clear();
-  }
-
-  #ask<T>(request: Request): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#assertOpen();
-      const call = this.#call++;
-      this.#post({ ...request, call }); // throws for what cannot be copied to another thread
-      this.#pending.set(call, { resolve, reject });
-      this.#hold();
-    });
-  }
-
-  #post(message: ToThread): void {
-    this.#worker?.postMessage(message, transfers(message));
-  }
-
-  /** The thread watches the file for other processes while somebody here wants to know. */
-  #listen(): void {
-    const on = this.#listeners.size > 0;
-    if (on === this.#listening || this.#closing) return;
-    this.#listening = on;
-    this.#post({ kind: 'listen', on });
-    this.#hold();
-  }
-
-  /** A call under way, a listener or closing keeps the process alive; a backend that was only left open does not. */
-  #hold(): void {
-    const held = this.#pending.size > 0 || this.#listening || this.#closing !== undefined;
-    if (held === this.#held) return;
-    this.#held = held;
-    if (held) this.#worker?.ref();
-    else this.#worker?.unref();
-  }
-
-  #receive(answers: readonly Answer[], woken: readonly string[]): void {
-    for (const answer of answers) {
-      const pending = this.#pending.get(answer.call);
-      this.#pending.delete(answer.call);
-      if ('error' in answer) pending?.reject(fromWire(answer.error));
-      else pending?.resolve(answer.value as never);
-    }
-    this.#hold();
-    for (const queue of woken) this.#listeners.wake(queue);
-  }
-
-  #toResult(answer: AddAnswer[number], limit: number): AddResult {
-    switch (answer[0]) {
-      case 2:
-        return { status: 'mismatch' };
-      case 3:
-        return { status: 'full', queue: answer[1], waiting: answer[2], limit };
-      default: {
-        const [repeated, first, count] = answer;
-        const ids: string[] = [];
-        for (let i = 0; i < count; i++) ids.push(this.#ids.format(first + i));
-        return { status: repeated ? 'repeated' : 'stored', ids };
-      }
-    }
-  }
-
-  /** The payloads are views into the one block that came: a job that is kept keeps the block of its claim. */
-  #toClaimed({ templates, times, jobs, bytes }: ClaimAnswer): ClaimedJob[] {
-    const claimed: ClaimedJob[] = [];
-    let end = 0;
-    for (let i = 0; 5 * i < jobs.length; i++) {
-      const [queue, name, priority, maxAttempts] = templates[jobs[5 * i] as number] as Template;
-      const start = end;
-      end += jobs[5 * i + 4] as number;
-      claimed.push({
-        id: this.#ids.format(times[3 * i] as number),
-        queue,
-        name,
-        payload: bytes.subarray(start, end),
-        priority,
-        attempt: jobs[5 * i + 1] as number,
-        maxAttempts,
-        crashes: jobs[5 * i + 2] as number,
-        claim: jobs[5 * i + 3] as number,
-        addedAt: times[3 * i + 1] as number,
-        runAt: times[3 * i + 2] as number,
-      });
-    }
-    return claimed;
-  }
-
-  #toWire({ ids, ...rest }: JobFilter): WireFilter {
-    return ids ? { ...rest, numbers: ids.map((id) => this.#ids.parse(id)) } : rest;
-  }
+function checked(page: Page): Page {
+  assertPage(page);
+  return page;
 }

@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { MillraceError } from '../../errors.ts';
 import { isBusy } from './failure.ts';
-import { applicationId, migrate, schemaVersion } from './migrations.ts';
+import { isOurs, migrate, schemaVersion, versionOf } from './migrations.ts';
 
 export interface DatabaseOptions {
   readonly path: string;
@@ -15,12 +15,14 @@ export interface DatabaseOptions {
   readonly busyTimeout: number;
   /** Largest size of the database, bytes. */
   readonly maxBytes: number;
+  /** The file may be another program's: our tables live beside its own. */
+  readonly shared: boolean;
 }
 
 export function openDatabase(options: DatabaseOptions): DatabaseSync {
-  const { path, synchronous, busyTimeout, maxBytes } = options;
+  const { path, synchronous, busyTimeout, maxBytes, shared } = options;
   mkdirSync(dirname(path), { recursive: true });
-  inspect(path, busyTimeout);
+  inspect(path, busyTimeout, shared);
 
   const db = new DatabaseSync(path, { timeout: busyTimeout });
   try {
@@ -29,7 +31,7 @@ export function openDatabase(options: DatabaseOptions): DatabaseSync {
     // 64 MB of pages: what is added and soon claimed is found in memory. Sorting never needs a file.
     db.exec('PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY');
     db.exec('BEGIN IMMEDIATE');
-    migrate(db);
+    migrate(db, shared);
     db.exec('COMMIT');
     if (maxBytes < Number.POSITIVE_INFINITY) {
       const { page_size: pageSize } = db.prepare('PRAGMA page_size').get() as { page_size: number };
@@ -45,7 +47,7 @@ export function openDatabase(options: DatabaseOptions): DatabaseSync {
 }
 
 /** Throws for what we could not or should not write to, before anything is changed. */
-function inspect(path: string, timeout: number): void {
+function inspect(path: string, timeout: number, shared: boolean): void {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) throw new MillraceError('NOT_A_DATABASE', { path, reason: 'it is a directory' });
   assertWritable(found ? path : dirname(path), path);
@@ -55,14 +57,14 @@ function inspect(path: string, timeout: number): void {
 
   const db = new DatabaseSync(path, { readOnly: true, timeout });
   try {
-    const pragma = (name: string) => Number(Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0]);
     const { tables } = db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number };
     // Empty, but with pages: somebody else is about to make the schema.
     if (tables === 0) return;
-    if (pragma('application_id') !== applicationId) {
-      throw new MillraceError('NOT_A_DATABASE', { path, reason: 'it is the SQLite database of another program' });
+    if (!shared && !isOurs(db)) {
+      const reason = 'it is the SQLite database of another program; with `shared` the jobs live beside its tables';
+      throw new MillraceError('NOT_A_DATABASE', { path, reason });
     }
-    const version = pragma('user_version');
+    const version = versionOf(db);
     if (version > schemaVersion) {
       throw new MillraceError('SCHEMA_TOO_NEW', { path, found: version, known: schemaVersion });
     }
@@ -82,7 +84,7 @@ function assertWritable(what: string, path: string): void {
 const nothing = new Int32Array(new SharedArrayBuffer(4));
 
 /** `write` locks out other writers at once; `read` takes its snapshot and locks nobody. */
-const statements = { write: 'BEGIN IMMEDIATE', read: 'BEGIN; SELECT 1 FROM store' } as const;
+const statements = { write: 'BEGIN IMMEDIATE', read: 'BEGIN; SELECT 1 FROM millrace_store' } as const;
 
 /**
  * Begins a transaction, waiting for other processes in short naps. Holding up the thread is right: nothing that it does

@@ -1,141 +1,126 @@
-/**
- * Looking at jobs and acting on them from outside. Not the hot path: a filter that names no ids reads the whole table.
- */
-import type { DatabaseSync } from 'node:sqlite';
-import type { AttemptError, JobRecord, JobState, QueueCounts } from '../backend.ts';
-import { type Registry, states } from './registry.ts';
-import { appended } from './store.ts';
-import { stateNumbers as S, type WireFilter } from './wire.ts';
+/** Acting on jobs and queues from outside. Not the hot path: one job at a time, a bounded number per call. */
+import type { JobState } from '../../job/state.ts';
+import type { ChangeResult } from '../backend.ts';
+import type { Action, Page } from '../filter.ts';
+import type { QueueCounts } from '../records.ts';
+import { changed, defaultSettings, endedStates, type QueueSettings, type SettingsChange } from '../settings.ts';
+import { blob } from './connection.ts';
+import { type JobRow, type Jobs, special, stateOf } from './jobs.ts';
+import type { Journal } from './journal.ts';
+import type { Ledger } from './ledger.ts';
+import type { Lines } from './lines.ts';
+import type { Notes } from './notes.ts';
+import type { Registry } from './registry.ts';
+import type { Search } from './search.ts';
+import type { Servers } from './servers.ts';
+import type { Answers, WireChange, WireFilter } from './wire.ts';
 
-type Bind = string | number | null;
-
-interface JobRow {
-  readonly number: number;
-  readonly state: number;
-  readonly server: string | null;
-  readonly queue: number;
-  readonly name: number;
-  readonly priority: number;
-  readonly attempt: number;
-  readonly max_attempts: number;
-  readonly crashes: number;
-  readonly run_at: number;
-  readonly added_at: number;
-  readonly ended_at: number | null;
-  readonly errors: string | null;
-  readonly payload: Uint8Array;
-}
-
-/** A JobRecord that has its number for an id. */
-export type NumberedRecord = Omit<JobRecord, 'id'> & { readonly number: number };
-
-const WAITING: readonly JobState[] = ['scheduled', 'retryable', 'available'];
-const ENDED: readonly JobState[] = ['discarded', 'cancelled'];
+const waiting: ReadonlySet<JobState> = new Set(['scheduled', 'retryable', 'available']);
+const ended: ReadonlySet<JobState> = new Set(endedStates);
 
 export class Desk {
-  readonly #db: DatabaseSync;
   readonly #registry: Registry;
+  readonly #servers: Servers;
+  readonly #jobs: Jobs;
+  readonly #lines: Lines;
+  readonly #notes: Notes;
+  readonly #journal: Journal;
+  readonly #search: Search;
 
-  constructor(db: DatabaseSync, registry: Registry) {
-    this.#db = db;
+  constructor({ registry, jobs, lines, notes, journal }: Ledger, servers: Servers, search: Search) {
     this.#registry = registry;
+    this.#servers = servers;
+    this.#jobs = jobs;
+    this.#lines = lines;
+    this.#notes = notes;
+    this.#journal = journal;
+    this.#search = search;
   }
 
   counts(): QueueCounts[] {
-    return this.#registry.queues.map(({ name, paused, counts }) => ({ queue: name, paused, ...counts }));
+    return this.#registry.queues.map(({ name, counts, settings }) => ({ queue: name, ...counts, settings }));
   }
 
-  pause(queue: string, paused: boolean): void {
-    const row = this.#registry.queue(queue);
-    row.paused = paused;
-    row.changed = true;
-    if (!paused) row.woken = true;
+  configure(name: string, change: SettingsChange): QueueSettings {
+    const settings = changed(this.#registry.findQueue(name)?.settings ?? defaultSettings, change);
+    const queue = this.#registry.queue(name);
+    queue.settings = settings;
+    this.#lines.changed(queue);
+    this.#journal.changed(queue);
+    return settings;
   }
 
-  list(filter: WireFilter, limit: number): NumberedRecord[] {
-    const { where, values } = this.#where(filter, states);
-    const sql = `SELECT jobs.*, (SELECT servers.name FROM servers WHERE servers.id = jobs.server) AS server
-      FROM jobs WHERE ${where} ORDER BY number LIMIT ?`;
-    const rows = this.#db.prepare(sql).all(...values, limit) as unknown as JobRow[];
-    return rows.map((row) => this.#toRecord(row));
+  act(action: Action, filter: WireFilter, { after, limit = 1_000 }: Page, now: number): Answers['act'] {
+    let count = 0;
+    const next = this.#search.scan(filter, { limit, ...(after !== undefined && { after }) }, (number) => {
+      const isDone = this.#do(action, this.#jobs.find(number) as JobRow, filter, count, now);
+      if (isDone) count++;
+      return isDone;
+    });
+    return next === undefined ? { count } : { count, next };
   }
 
-  retry(filter: WireFilter, now: number): number {
-    const over = `state >= ${S.discarded}`;
-    const set = `state = ${S.available}, run_at = ?, ended_at = NULL,
-      attempt = iif(${over}, 1, attempt), crashes = iif(${over}, 0, crashes)`;
-    return this.#update(filter, ['scheduled', 'retryable', ...ENDED], 'available', set, [now]);
+  update(changes: readonly WireChange[], now: number): ChangeResult[] {
+    return changes.map(({ ref, payload, runAt, tags, ...rest }) => {
+      const job = this.#jobs.find(this.#jobs.resolve(ref));
+      if (!job) return 'unknown';
+      if (!waiting.has(stateOf(job.state))) return 'busy';
+      const content = {
+        ...rest,
+        ...(payload && { payload: blob(payload) }),
+        ...(runAt !== undefined && { runAt: Math.ceil(runAt) }),
+        ...(tags && { facts: { tags } }),
+      };
+      this.#jobs.rewrite(job, content, now);
+      return 'changed';
+    });
   }
 
-  cancel(filter: WireFilter, reason: string, now: number): number {
-    const error = `json_object('attempt', attempt, 'at', ?, 'message', ?)`;
-    const set = `state = ${S.cancelled}, ended_at = ?, errors = ${appended(error)}`;
-    return this.#update(filter, WAITING, 'cancelled', set, [now, now, reason, now, reason]);
-  }
-
-  remove(filter: WireFilter): number {
-    const { where, values } = this.#where(filter, [...WAITING, ...ENDED]);
-    const count = this.#count(where, values);
-    if (count > 0) this.#db.prepare(`DELETE FROM jobs WHERE ${where}`).run(...values);
-    return count;
-  }
-
-  #update(filter: WireFilter, from: readonly JobState[], to: JobState, set: string, bind: readonly Bind[]): number {
-    const { where, values } = this.#where(filter, from);
-    const count = this.#count(where, values, to);
-    if (count > 0) this.#db.prepare(`UPDATE jobs SET ${set} WHERE ${where}`).run(...bind, ...values);
-    return count;
-  }
-
-  /** How many jobs match; in the queues' counts they leave their states, for `to` if there is one. */
-  #count(where: string, values: readonly Bind[], to?: JobState): number {
-    const sql = `SELECT queue, state, count(*) AS jobs FROM jobs WHERE ${where} GROUP BY queue, state`;
-    let total = 0;
-    for (const row of this.#db.prepare(sql).all(...values) as { queue: number; state: number; jobs: number }[]) {
-      const queue = this.#registry.queueById(row.queue);
-      queue.change(stateOf(row.state), -row.jobs);
-      if (to) queue.change(to, row.jobs);
-      total += row.jobs;
+  #do(action: Action, job: JobRow, filter: WireFilter, position: number, now: number): boolean {
+    const state = stateOf(job.state);
+    switch (action.kind) {
+      case 'retry':
+        return this.#retry(job, state, action, filter, position, now);
+      case 'cancel':
+        return this.#cancel(job, state, action.reason, now);
+      case 'discard':
+        return this.#stop(job, state, 'discarded', action.reason, now);
+      case 'remove':
+        if (state === 'running') return false;
+        this.#jobs.remove(job, now, true);
+        return true;
     }
-    return total;
   }
 
-  /** SQL for a filter, within `possible` states. An unknown queue or name matches nothing: its number is that of none. */
-  #where(filter: WireFilter, possible: readonly JobState[]): { where: string; values: Bind[] } {
-    const wanted = possible.filter((state) => filter.states?.includes(state) ?? true).map((state) => S[state]);
-    const parts = [`state IN (${wanted.join(', ')})`];
-    const values: Bind[] = [];
-    const add = (part: string, value: Bind) => {
-      parts.push(part);
-      values.push(value);
-    };
-    if (filter.numbers) add('number IN (SELECT value FROM json_each(?))', JSON.stringify(filter.numbers));
-    if (filter.queue !== undefined) add('queue = ?', this.#registry.findQueue(filter.queue)?.id ?? -1);
-    if (filter.name !== undefined) add('jobs.name = ?', this.#registry.findName(filter.name) ?? -1);
-    return { where: parts.join(' AND '), values };
+  #retry(
+    job: JobRow,
+    state: JobState,
+    { at, every = 0 }: Extract<Action, { kind: 'retry' }>,
+    filter: WireFilter,
+    position: number,
+    now: number,
+  ): boolean {
+    if (state === 'available' || state === 'running') return false;
+    const isMeant = filter.refs !== undefined || filter.states?.includes(state) === true;
+    if ((state === 'completed' || state === 'quarantined') && !isMeant) return false;
+    const runAt = Math.ceil((at ?? now) + position * every);
+    const anew = ended.has(state) ? { attempt: 1, crashes: 0 } : {};
+    this.#jobs.move(job, runAt > now ? 'scheduled' : 'available', now, { runAt, ...anew });
+    this.#jobs.record({ ...job, ...anew }, 'retried', now);
+    return true;
   }
 
-  #toRecord(row: JobRow): NumberedRecord {
-    const { number, priority, attempt, crashes, payload, server, ended_at: endedAt } = row;
-    return {
-      number,
-      queue: this.#registry.queueById(row.queue).name,
-      name: this.#registry.nameById(row.name),
-      state: stateOf(row.state),
-      payload,
-      priority,
-      attempt,
-      maxAttempts: row.max_attempts,
-      crashes,
-      addedAt: row.added_at,
-      runAt: row.run_at,
-      errors: JSON.parse(row.errors ?? '[]') as AttemptError[],
-      ...(endedAt !== null && { endedAt }),
-      ...(server !== null && { server }),
-    };
+  #cancel(job: JobRow, state: JobState, reason: string, now: number): boolean {
+    if (state !== 'running') return this.#stop(job, state, 'cancelled', reason, now);
+    const server = job.server as number;
+    this.#jobs.mark(job, special.ordered);
+    this.#notes.order(job.number, server, reason);
+    this.#registry.order(this.#servers.name(server) as string);
+    return true;
   }
-}
 
-function stateOf(number: number): JobState {
-  return states.find((state) => S[state] === number) as JobState;
+  #stop(job: JobRow, state: JobState, to: 'cancelled' | 'discarded', reason: string, now: number): boolean {
+    if (waiting.has(state)) this.#jobs.stop(job, to, reason, now);
+    return waiting.has(state);
+  }
 }

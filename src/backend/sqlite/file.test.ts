@@ -41,15 +41,15 @@ describe('a file for jobs', () => {
     const path = join(await folder(), 'jobs.db');
     const first = await opened(t, path);
     const ids = await add(first, [job('1'), job('2')]);
-    await first.pause('paused');
+    await first.configure('paused', { paused: true });
     await first.close();
     await assert.rejects(stat(`${path}-wal`), { code: 'ENOENT' });
     const second = await opened(t, path);
     assert.deepEqual(
-      (await second.list({})).map(({ id }) => id),
+      (await second.list({})).jobs.map(({ id }) => id),
       ids,
     );
-    assert.equal((await second.counts()).find(({ queue }) => queue === 'paused')?.paused, true);
+    assert.equal((await second.counts()).find(({ queue }) => queue === 'paused')?.settings.paused, true);
     const [third] = await add(second, [job()]);
     assert.ok((third as string) > (ids[1] as string), 'numbers go on');
   });
@@ -58,7 +58,7 @@ describe('a file for jobs', () => {
     const path = join(await folder(), 'jobs.db');
     const first = await opened(t, path);
     const [id] = await add(first, [job()]);
-    await first.remove({});
+    await first.act({ kind: 'remove' }, {});
     await first.close();
     assert.notEqual((await add(await opened(t, path), [job()]))[0], id);
   });
@@ -82,12 +82,12 @@ describe('a file for jobs', () => {
     const path = join(await folder(), 'jobs.db');
     await (await opened(t, path)).close();
     const db = new DatabaseSync(path);
-    db.exec('PRAGMA user_version = 99');
+    db.exec('UPDATE millrace_store SET schema = 99');
     db.close();
     const before = await readFile(path);
     await assert.rejects(new SqliteBackend(path).open(), {
       code: 'MILLRACE_SCHEMA_TOO_NEW',
-      fields: { path, found: 99, known: 1 },
+      fields: { path, found: 99, known: 2 },
     });
     assert.deepEqual(await readFile(path), before);
   });
@@ -103,7 +103,7 @@ describe('a file for jobs', () => {
     const program = `
       const { openDatabase } = await import(${JSON.stringify(new URL('./database.ts', import.meta.url))});
       try {
-        openDatabase({ path: ${JSON.stringify(path)}, synchronous: 'full', busyTimeout: 0, maxBytes: Infinity });
+        openDatabase({ path: ${JSON.stringify(path)}, synchronous: 'full', busyTimeout: 0, maxBytes: Infinity, shared: false });
       } catch (error) { console.log(error.code); }`;
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
       ...nobody,
@@ -140,7 +140,7 @@ describe('a full disk', () => {
     await assert.rejects(fill, { code: 'MILLRACE_BACKEND_DISK_FULL' });
     assert.ok(stored.length >= 5);
     assert.deepEqual(
-      (await backend.list({})).map(({ id }) => id),
+      (await backend.list({})).jobs.map(({ id }) => id),
       stored,
     );
     assert.deepEqual(await counts(backend), { available: stored.length });
@@ -182,7 +182,7 @@ describe('a full disk', () => {
     await assert.rejects(fill, { code: 'MILLRACE_BACKEND_DISK_FULL' });
     await assert.rejects(add(backend, [large()]), { code: 'MILLRACE_BACKEND_DISK_FULL' });
     assert.deepEqual(
-      (await backend.list({})).map(({ id }) => id),
+      (await backend.list({})).jobs.map(({ id }) => id),
       stored,
     );
     await rm(ballast);
@@ -190,7 +190,7 @@ describe('a full disk', () => {
     await backend.close();
     const again = await opened(t, path);
     assert.deepEqual(
-      (await again.list({})).map(({ id }) => id),
+      (await again.list({})).jobs.map(({ id }) => id),
       stored,
     );
     await again.close();

@@ -9,9 +9,12 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { ServerInfo, ServerRecord } from '../backend.ts';
-import type { Registry } from './registry.ts';
-import { stateNumbers as S } from './wire.ts';
+import { type ErrorCode, type ErrorFields, MillraceError } from '../../errors.ts';
+import type { AttemptError, ServerInfo } from '../backend.ts';
+import type { ServerRecord } from '../records.ts';
+import { has, type JobRow, type Jobs, jobColumns, refOf, special, withError } from './jobs.ts';
+import type { Notes } from './notes.ts';
+import { stateNumbers as S, type WireOrder } from './wire.ts';
 
 interface Row {
   readonly id: number;
@@ -26,38 +29,47 @@ interface Row {
 }
 
 export class Servers {
-  readonly #registry: Registry;
+  readonly #jobs: Jobs;
+  readonly #notes: Notes;
   readonly #space = pidSpace();
   readonly #find: StatementSync;
   readonly #beat: StatementSync;
   readonly #all: StatementSync;
   readonly #remove: StatementSync;
   readonly #held: StatementSync;
-  readonly #release: StatementSync;
+  readonly #holds: StatementSync;
+  readonly #orders: StatementSync;
+  readonly #name: StatementSync;
 
-  constructor(db: DatabaseSync, registry: Registry) {
-    this.#registry = registry;
-    this.#find = db.prepare('SELECT id FROM servers WHERE name = ?');
+  constructor(db: DatabaseSync, jobs: Jobs, notes: Notes) {
+    this.#jobs = jobs;
+    this.#notes = notes;
+    this.#find = db.prepare('SELECT id FROM millrace_servers WHERE name = ?');
+    this.#name = db.prepare('SELECT name FROM millrace_servers WHERE id = ?');
     this.#beat = db.prepare(
-      `INSERT INTO servers (name, host, pid, pid_space, pid_started, queues, concurrency, beat_at)
+      `INSERT INTO millrace_servers (name, host, pid, pid_space, pid_started, queues, concurrency, beat_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET queues = excluded.queues, concurrency = excluded.concurrency,
            beat_at = excluded.beat_at`,
     );
-    this.#all = db.prepare('SELECT * FROM servers ORDER BY id');
-    this.#remove = db.prepare('DELETE FROM servers WHERE id = ?');
-    this.#held = db.prepare(
-      `SELECT queue, count(*) AS jobs FROM jobs WHERE state = ${S.running} AND server = ? GROUP BY queue`,
-    );
-    this.#release = db.prepare(
-      `UPDATE jobs SET state = ${S.available}, server = NULL, crashes = crashes + ?
-         WHERE state = ${S.running} AND server = ?`,
+    this.#all = db.prepare('SELECT * FROM millrace_servers ORDER BY id');
+    this.#remove = db.prepare('DELETE FROM millrace_servers WHERE id = ?');
+    const held = `FROM millrace_jobs WHERE state = ${S.running} AND server = ?`;
+    this.#held = db.prepare(`SELECT ${jobColumns} ${held} ORDER BY number`);
+    this.#holds = db.prepare(`SELECT count(*) AS jobs ${held}`);
+    this.#orders = db.prepare(
+      `SELECT number, claim, extras, reason FROM millrace_orders JOIN millrace_jobs ON number = job
+         WHERE millrace_orders.server = ? ORDER BY number`,
     );
   }
 
   /** The number of a registered server. */
   find(name: string): number | undefined {
     return (this.#find.get(name) as { id: number } | undefined)?.id;
+  }
+
+  name(id: number): string | undefined {
+    return (this.#name.get(id) as { name: string } | undefined)?.name;
   }
 
   beat({ id, host, pid, queues, concurrency }: ServerInfo, now: number): void {
@@ -67,49 +79,92 @@ export class Servers {
     this.#beat.run(id, host, pid, space, started ?? '', JSON.stringify(queues), concurrency, now);
   }
 
-  leave(name: string): void {
+  leave(name: string, now: number): void {
     const id = this.find(name);
-    if (id !== undefined) this.#dismiss(id, 0);
+    if (id === undefined) return;
+    for (const job of this.#heldBy(id)) {
+      if (this.#obey(job, now)) continue;
+      this.#jobs.record(job, 'returned', now);
+      this.#jobs.move(job, 'available', now);
+    }
+    this.#remove.run(id);
   }
 
   rescue(lease: number, now: number): number {
     let rescued = 0;
     for (const row of this.#rows()) {
-      if (now - row.beat_at >= lease || this.#isDead(row)) rescued += this.#dismiss(row.id, 1);
+      if (now - row.beat_at < lease && !this.#isDead(row)) continue;
+      for (const job of this.#heldBy(row.id)) {
+        this.#rescue(job, row.name, now);
+        rescued++;
+      }
+      this.#remove.run(row.id);
     }
     return rescued;
   }
 
   list(): ServerRecord[] {
     return this.#rows().map(({ id, name, host, pid, queues, concurrency, beat_at: beatAt }) => {
-      const running = this.#heldBy(id).reduce((sum, { jobs }) => sum + jobs, 0);
+      const { jobs: running } = this.#holds.get(id) as { jobs: number };
       return { id: name, host, pid, queues: JSON.parse(queues), concurrency, beatAt, running };
     });
+  }
+
+  /** What others want of the jobs that the server runs. */
+  orders(name: string): WireOrder[] {
+    type Row = { number: number; claim: number; extras: string | null; reason: string };
+    const rows = this.#orders.all(this.find(name) ?? -1) as Row[];
+    return rows.map(({ number, claim, extras, reason }) => ({
+      kind: 'cancel',
+      ref: refOf(number, extras),
+      claim,
+      reason,
+    }));
   }
 
   #rows(): Row[] {
     return this.#all.all() as unknown as Row[];
   }
 
-  #heldBy(id: number): { queue: number; jobs: number }[] {
-    return this.#held.all(id) as { queue: number; jobs: number }[];
+  #heldBy(id: number): JobRow[] {
+    return this.#held.all(id) as unknown as JobRow[];
   }
 
-  #dismiss(id: number, crashes: 0 | 1): number {
-    let released = 0;
-    for (const { queue, jobs } of this.#heldBy(id)) {
-      this.#registry.queueById(queue).change('running', -jobs);
-      this.#registry.queueById(queue).change('available', jobs);
-      released += jobs;
+  /** A crash costs no attempt, but too many of them are the job's own. */
+  #rescue(job: JobRow, server: string, now: number): void {
+    const crashes = job.crashes + 1;
+    const died = errorOf(job, now, 'SERVER_DIED', { server });
+    if (this.#obey(job, now, crashes, [died])) return;
+    const { maxCrashes } = this.#jobs.queueOf(job).settings;
+    if (crashes < maxCrashes) {
+      this.#jobs.record(job, 'rescued', now);
+      this.#jobs.move(job, 'available', now, { crashes, errors: withError(job, died) });
+      return;
     }
-    this.#release.run(crashes, id);
-    this.#remove.run(id);
-    return released;
+    const quarantined = errorOf(job, now, 'JOB_QUARANTINED', { crashes });
+    this.#jobs.record(job, 'quarantined', now, quarantined.message);
+    this.#jobs.move(job, 'quarantined', now, {
+      crashes,
+      errors: withError(job, died, quarantined),
+      stopped: true,
+    });
+  }
+
+  /** Cancels a job that was to be cancelled and has nobody left to do it. */
+  #obey(job: JobRow, now: number, crashes = job.crashes, errors: AttemptError[] = []): boolean {
+    const reason = has(job, special.ordered) ? this.#notes.reason(job.number) : undefined;
+    if (reason !== undefined) this.#jobs.stop(job, 'cancelled', reason, now, { crashes, errors });
+    return reason !== undefined;
   }
 
   #isDead({ pid, pid_space: space, pid_started: started }: Row): boolean {
     return space !== '' && space === this.#space && !isRunning(pid, started);
   }
+}
+
+function errorOf<C extends ErrorCode>(job: JobRow, at: number, code: C, fields: ErrorFields<C>): AttemptError {
+  const error = new MillraceError(code, fields);
+  return { attempt: job.attempt, at, message: error.message, code: error.code };
 }
 
 /** Where pids of this process mean something: the boot and the pid namespace. '' where that cannot be known. */

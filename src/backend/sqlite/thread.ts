@@ -29,6 +29,7 @@ class Loop {
     this.#port = port;
     this.#db = db;
     this.#committer = new Committer(db, options);
+    this.#committer.registry.attend();
     this.#wal = new Wal(db, options.path);
     // A beat that fails is made good by the next one; the answer, numbered as nobody's, is dropped.
     this.#hearts = new Hearts((server) => this.#run([{ kind: 'beat', server, now: Date.now(), call: -1 }]));
@@ -54,10 +55,10 @@ class Loop {
   #run(calls: readonly Call[]): void {
     if (calls.length === 0) return;
     const answers = this.#committer.run(calls).filter(({ call }) => call >= 0);
-    const woken = this.#committer.registry.takeWoken();
-    if (answers.length > 0 || woken.length > 0) {
+    const heard = this.#committer.registry.takeHeard();
+    if (answers.length > 0 || heard) {
       const moved = answers.flatMap((answer) => ('value' in answer ? transfers(answer.value) : []));
-      this.#send({ kind: 'answers', answers, woken }, moved);
+      this.#send({ kind: 'answers', answers, heard }, moved);
     }
     this.#wal.committed();
   }
@@ -80,7 +81,7 @@ class Loop {
     }
   }
 
-  /** What another process committed may be work for this one; an empty call reads the counts and finds out. */
+  /** What another process committed may be of interest to this one; an empty call reads the small tables and finds out. */
   #look(): void {
     if (this.#committer.registry.isStale()) this.#run([{ kind: 'counts', call: -1 }]);
   }
@@ -93,7 +94,7 @@ class Loop {
 function start(port: MessagePort, options: DatabaseOptions): void {
   try {
     const db = openDatabase(options);
-    const { id } = db.prepare('SELECT id FROM store').get() as { id: string };
+    const { id } = db.prepare('SELECT id FROM millrace_store').get() as { id: string };
     new Loop(port, db, options);
     port.postMessage({ kind: 'open', store: id } satisfies FromThread);
   } catch (error) {

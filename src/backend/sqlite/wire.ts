@@ -1,9 +1,9 @@
 /**
- * What travels between the caller's thread and the one with the connection.
+ * What travels between the caller's thread and the one with the connection. `pack.ts` makes it.
  *
  * A batch is a few typed arrays and one block of payload bytes, all moved, not copied; what repeats from job to job
  * (queue, name, priority, attempts) travels once per batch as a template. Cloning thousands of objects would cost more
- * than storing them, and cloning a Buffer clones its whole pool.
+ * than storing them, and cloning a Buffer clones its whole pool. What only some jobs have travels beside, in `extras`.
  *
  *   AddRequest    templates  [["mail", "send", 5, 3]]
  *                 groups     [jobs, maxWaiting or -1]*      Int32
@@ -11,20 +11,23 @@
  *                 bytes      payload payload payload …
  */
 import type {
-  AddGroup,
   AttemptError,
-  Ending,
   HeartOptions,
-  JobState,
-  NewJob,
-  Outcome,
+  JobChange,
+  LogLine,
+  Order,
+  Report,
   ServerInfo,
+  SettleResult,
+  Unique,
 } from '../backend.ts';
-import { assertEnding, assertGroup, assertJob, assertPayload } from '../check.ts';
-import type { Ids } from '../ids.ts';
+import type { Action, JobFilter, Page } from '../filter.ts';
+import type { JobEvent, JobEvents, JobRecord } from '../records.ts';
+import type { Schedule, ScheduleRecord } from '../schedule.ts';
+import type { SettingsChange } from '../settings.ts';
 import type { WireError } from './failure.ts';
 
-/** As stored; the numbers are part of the schema. `completed` is only ever a count. */
+/** As stored; the numbers are part of the schema. Those after `available` are available too: jobs with a key. */
 export const stateNumbers = {
   scheduled: 2,
   retryable: 3,
@@ -33,7 +36,17 @@ export const stateNumbers = {
   discarded: 6,
   cancelled: 7,
   completed: 8,
-} as const satisfies Record<JobState, number>;
+  quarantined: 9,
+  /** Its key's next one, standing in the queue's line of keys. */
+  head: 10,
+  /** Behind another one of its key, or its key has no free slot, or its rate says not yet. */
+  behind: 11,
+  /** The same, and has a slot already. */
+  holding: 12,
+} as const;
+
+/** A job in the words of the thread: its number, or the id that its caller gave. */
+export type Ref = number | string;
 
 /** queue, name, priority, maxAttempts */
 export type Template = readonly [queue: string, name: string, priority: number, maxAttempts: number];
@@ -43,6 +56,21 @@ export interface Once {
   readonly key: string;
   readonly fingerprint: string;
   readonly ttl: number;
+}
+
+/** What is stored with a job in one column, and given back as it is. */
+export interface Extras {
+  readonly id?: string;
+  readonly key?: string;
+  readonly tags?: readonly string[];
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly keepFor?: number;
+}
+
+export interface NewExtras extends Extras {
+  /** Position among the jobs of the request. */
+  readonly at: number;
+  readonly unique?: Unique;
 }
 
 export interface AddRequest {
@@ -55,10 +83,21 @@ export interface AddRequest {
   /** One per job; absent when all are to run at once. */
   readonly runAt?: Float64Array<ArrayBuffer>;
   readonly once: readonly Once[];
+  /** In order of the jobs; absent when no job has any. */
+  readonly extras?: readonly NewExtras[];
 }
 
-/** Per group: [0, first number, jobs] stored · [1, first number, jobs] repeated · [2] mismatch · [3, queue, waiting] full. */
-export type AddAnswer = readonly (readonly [0 | 1, number, number] | readonly [2] | readonly [3, string, number])[];
+/**
+ * Per group: [0, first number, jobs] stored · [1, first number, jobs] repeated · [2] mismatch · [3, queue, waiting] full ·
+ * [4, ids, existing] stored · [5, ids] repeated, with ids that are not numbers in a row.
+ */
+export type AddAnswer = readonly (
+  | readonly [0 | 1, number, number]
+  | readonly [2]
+  | readonly [3, string, number]
+  | readonly [4, readonly Ref[], readonly number[]]
+  | readonly [5, readonly Ref[]]
+)[];
 
 export interface ClaimRequest {
   readonly kind: 'claim';
@@ -75,21 +114,29 @@ export interface ClaimAnswer {
   /** [template, attempt, crashes, claim, payload length]* */
   readonly jobs: Int32Array<ArrayBuffer>;
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** [position, Extras as JSON], of those that have any. */
+  readonly extras?: readonly (readonly [number, string])[];
   readonly nextAt: number | undefined;
 }
 
 export const endingKinds = ['completed', 'failed', 'discarded', 'cancelled', 'snoozed', 'returned'] as const;
+export type EndingKind = (typeof endingKinds)[number];
 
 export interface SettleRequest {
   readonly kind: 'settle';
   readonly now: number;
   readonly server: string;
+  /** -1: see `own`. */
   readonly numbers: Float64Array<ArrayBuffer>;
   readonly claims: Int32Array<ArrayBuffer>;
   /** Index into `endingKinds`. */
   readonly kinds: Uint8Array<ArrayBuffer>;
   /** In order, of those endings that carry more than their kind. */
   readonly details: readonly Detail[];
+  /** [position, id that the caller gave] */
+  readonly own?: readonly (readonly [number, string])[];
+  /** [position, result] */
+  readonly results?: readonly (readonly [number, Uint8Array])[];
 }
 
 /** `at`: retryAt or runAt. */
@@ -98,17 +145,22 @@ export interface Detail {
   readonly error: AttemptError | null;
 }
 
-export interface WireFilter {
-  readonly numbers?: readonly number[];
-  readonly queue?: string;
-  readonly name?: string;
-  readonly states?: readonly JobState[];
+export type WireReport = Omit<Report, 'id' | 'log'> & { readonly ref: Ref; readonly log?: readonly LogLine[] };
+
+export type WireFilter = Omit<JobFilter, 'ids'> & { readonly refs?: readonly Ref[] };
+
+export type WireChange = Omit<JobChange, 'id'> & { readonly ref: Ref };
+
+export interface WireFiring {
+  readonly key: string;
+  readonly tick: number;
+  readonly nextAt: number | null;
 }
 
-export interface BeatRequest {
-  readonly kind: 'beat';
-  readonly now: number;
-  readonly server: ServerInfo;
+/** The jobs are moved as a block, see `transfers`; one group per firing. */
+export interface FireRequest extends Omit<AddRequest, 'kind'> {
+  readonly kind: 'fire';
+  readonly firings: readonly WireFiring[];
 }
 
 /** Everything that runs inside a transaction. */
@@ -116,16 +168,47 @@ export type Request =
   | AddRequest
   | ClaimRequest
   | SettleRequest
-  | BeatRequest
-  | { readonly kind: 'leave'; readonly server: string }
+  | FireRequest
+  | { readonly kind: 'report'; readonly now: number; readonly server: string; readonly reports: readonly WireReport[] }
+  | { readonly kind: 'beat'; readonly now: number; readonly server: ServerInfo }
+  | { readonly kind: 'leave'; readonly now: number; readonly server: string }
   | { readonly kind: 'rescue'; readonly now: number; readonly lease: number }
+  | { readonly kind: 'orders'; readonly server: string }
+  | { readonly kind: 'tidy'; readonly now: number }
+  | { readonly kind: 'putSchedule'; readonly schedule: Schedule }
+  | { readonly kind: 'removeSchedule'; readonly key: string }
+  | { readonly kind: 'schedules' }
+  | { readonly kind: 'dueSchedules'; readonly now: number; readonly limit: number }
   | { readonly kind: 'counts' }
   | { readonly kind: 'servers' }
-  | { readonly kind: 'list'; readonly filter: WireFilter; readonly limit: number }
-  | { readonly kind: 'retry'; readonly now: number; readonly filter: WireFilter }
-  | { readonly kind: 'cancel'; readonly now: number; readonly filter: WireFilter; readonly reason: string }
-  | { readonly kind: 'remove'; readonly filter: WireFilter }
-  | { readonly kind: 'pause'; readonly queue: string; readonly paused: boolean };
+  | { readonly kind: 'list'; readonly filter: WireFilter; readonly page: Page }
+  | {
+      readonly kind: 'act';
+      readonly now: number;
+      readonly action: Action;
+      readonly filter: WireFilter;
+      readonly page: Page;
+    }
+  | { readonly kind: 'update'; readonly now: number; readonly changes: readonly WireChange[] }
+  | { readonly kind: 'configure'; readonly now: number; readonly queue: string; readonly change: SettingsChange }
+  | { readonly kind: 'events'; readonly after: number | null; readonly limit: number };
+
+/** A JobRecord that has its number for an id, unless its caller gave it one. */
+export type WireRecord = Omit<JobRecord, 'id'> & { readonly ref: Ref };
+export type WireOrder = Omit<Order, 'id'> & { readonly ref: Ref };
+export type WireEvent = Omit<JobEvent, 'job'> & { readonly ref: Ref };
+
+/** What the answers of the smaller calls are. */
+export interface Answers {
+  readonly report: readonly SettleResult[];
+  readonly orders: readonly WireOrder[];
+  readonly schedules: readonly ScheduleRecord[];
+  readonly list: { readonly jobs: readonly WireRecord[]; readonly next?: string };
+  readonly act: { readonly count: number; readonly next?: string };
+  readonly events: Omit<JobEvents, 'events'> & { readonly events: readonly WireEvent[] };
+  /** Per firing: the ids of its jobs, or null when another one was first. */
+  readonly fire: readonly (readonly Ref[] | null)[];
+}
 
 /** What concerns the thread itself. */
 export type Control =
@@ -137,105 +220,20 @@ export type ToThread = (Request & { readonly call: number }) | Control;
 
 export type Answer = { readonly call: number } & ({ readonly value: unknown } | { readonly error: WireError });
 
+/** What listeners may want to hear of, see Topic. */
+export interface Heard {
+  readonly queues: readonly string[];
+  readonly servers: readonly string[];
+  readonly news: boolean;
+  readonly schedules: boolean;
+}
+
 export type FromThread =
   | { readonly kind: 'open'; readonly store: string }
   | { readonly kind: 'failed'; readonly error: WireError }
-  | { readonly kind: 'answers'; readonly answers: readonly Answer[]; readonly woken: readonly string[] };
+  | { readonly kind: 'answers'; readonly answers: readonly Answer[]; readonly heard: Heard | undefined };
 
-/** Packs groups; throws OPTION_INVALID for what cannot be stored, and then nothing has left. */
-export function packAdd(groups: readonly AddGroup[], now: number): AddRequest {
-  let count = 0;
-  let size = 0;
-  for (const group of groups) {
-    assertGroup(group);
-    count += group.jobs.length;
-    for (const job of group.jobs) {
-      assertPayload(job);
-      size += job.payload.byteLength;
-    }
-  }
-  const templates = new Templates();
-  const heads = new Int32Array(2 * groups.length);
-  const jobs = new Int32Array(2 * count);
-  // A byte to spare: an empty payload in an empty block would have no address, which Node 22 stores as NULL.
-  const bytes = new Uint8Array(size + 1);
-  const once: Once[] = [];
-  let runAt: Float64Array<ArrayBuffer> | undefined;
-  let at = 0;
-  let end = 0;
-  groups.forEach((group, i) => {
-    heads[2 * i] = group.jobs.length;
-    heads[2 * i + 1] = group.maxWaiting === undefined ? -1 : Math.min(group.maxWaiting, 2 ** 31 - 1);
-    if (group.once) once.push({ group: i, ...group.once });
-    for (const job of group.jobs) {
-      if (job.runAt !== undefined) {
-        runAt ??= new Float64Array(count).fill(now);
-        runAt[at] = Math.ceil(job.runAt);
-      }
-      jobs[2 * at] = templates.indexOf(job);
-      jobs[2 * at + 1] = job.payload.byteLength;
-      bytes.set(job.payload, end);
-      end += job.payload.byteLength;
-      at++;
-    }
-  });
-  return { kind: 'add', now, templates: templates.list, groups: heads, jobs, bytes, once, ...(runAt && { runAt }) };
-}
-
-/** The distinct templates of a batch, in order of first use. A batch is mostly of one kind: the last one is tried first. */
-class Templates {
-  readonly list: Template[] = [];
-  readonly #indexes = new Map<string, number>();
-  #last: NewJob | undefined;
-  #lastIndex = -1;
-
-  indexOf(job: NewJob): number {
-    const last = this.#last;
-    const isSame =
-      last !== undefined &&
-      last.queue === job.queue &&
-      last.name === job.name &&
-      last.priority === job.priority &&
-      last.maxAttempts === job.maxAttempts;
-    if (!isSame) {
-      assertJob(job);
-      this.#last = job;
-      this.#lastIndex = this.#find([job.queue, job.name, job.priority, job.maxAttempts]);
-    }
-    return this.#lastIndex;
-  }
-
-  #find(template: Template): number {
-    const key = JSON.stringify(template);
-    const known = this.#indexes.get(key);
-    if (known !== undefined) return known;
-    this.#indexes.set(key, this.list.length);
-    return this.list.push(template) - 1;
-  }
-}
-
-/** Packs outcomes; throws OPTION_INVALID for a moment that is none. */
-export function packSettle(server: string, outcomes: readonly Outcome[], ids: Ids, now: number): SettleRequest {
-  const numbers = new Float64Array(outcomes.length);
-  const claims = new Int32Array(outcomes.length);
-  const kinds = new Uint8Array(outcomes.length);
-  const details: Detail[] = [];
-  outcomes.forEach(({ id, claim, ending }, i) => {
-    numbers[i] = ids.parse(id);
-    claims[i] = claim;
-    kinds[i] = endingKinds.indexOf(ending.kind);
-    if (ending.kind !== 'completed' && ending.kind !== 'returned') details.push(toDetail(ending));
-  });
-  return { kind: 'settle', now, server, numbers, claims, kinds, details };
-}
-
-function toDetail(ending: Ending): Detail {
-  assertEnding(ending);
-  const at = ending.kind === 'snoozed' ? ending.runAt : ending.kind === 'failed' ? ending.retryAt : undefined;
-  return { at: at === undefined ? null : Math.ceil(at), error: 'error' in ending ? ending.error : null };
-}
-
-/** The buffers of a message that move instead of being copied. */
+/** The buffers of a message that move instead of being copied: those it is made of, not those of its parts. */
 export function transfers(message: unknown): ArrayBuffer[] {
   const buffers: ArrayBuffer[] = [];
   if (typeof message !== 'object' || message === null) return buffers;

@@ -1,0 +1,74 @@
+/**
+ * One job for many adds: which jobs earlier adds left under a unique key, and whether one is still in the way.
+ *
+ * The states of those jobs decide, so there is nothing that a crash could leave locked; the entries are only a way to find
+ * them. A look costs O(jobs of the key that are known), nearly always one.
+ */
+import type { Unique } from '../backend.ts';
+import type { Connection, Statement } from './connection.ts';
+import { type JobRow, type Jobs, stateOf } from './jobs.ts';
+import type { Ref } from './wire.ts';
+
+/** A job that is in the way; `job` is absent when it left no record and only the period counts. */
+export interface Found {
+  readonly ref: Ref;
+  readonly job: JobRow | undefined;
+}
+
+interface Row {
+  readonly number: number;
+  readonly own: string | null;
+  readonly added_at: number;
+}
+
+export class Uniques {
+  readonly #jobs: Jobs;
+  readonly #find: Statement;
+  readonly #put: Statement;
+  readonly #over: Statement;
+  readonly #drop: Statement;
+  readonly #keep: Statement;
+
+  constructor(db: Connection, jobs: Jobs) {
+    this.#jobs = jobs;
+    this.#find = db.prepare(
+      `SELECT job AS number, own, added_at FROM millrace_uniques WHERE queue = ? AND key = ? ORDER BY job DESC`,
+    );
+    this.#put = db.prepare(
+      'INSERT INTO millrace_uniques (queue, key, job, own, added_at, until) VALUES (?, ?, ?, ?, ?, ?)',
+    );
+    this.#over = db.prepare(
+      `SELECT queue, key, job FROM millrace_uniques WHERE until IS NOT NULL AND until <= ? ORDER BY until LIMIT ?`,
+    );
+    this.#drop = db.prepare('DELETE FROM millrace_uniques WHERE queue = ? AND key = ? AND job = ?');
+    this.#keep = db.prepare('UPDATE millrace_uniques SET until = NULL WHERE queue = ? AND key = ? AND job = ?');
+  }
+
+  /** The latest job that is in the way. */
+  find(queue: number, { key, states, period = 0 }: Unique, now: number): Found | undefined {
+    for (const { number, own, added_at: addedAt } of this.#find.all(queue, key) as Row[]) {
+      const job = this.#jobs.find(number);
+      const counts = now < addedAt + period || (job && states.includes(stateOf(job.state)));
+      if (counts) return { ref: own ?? number, job };
+    }
+    return undefined;
+  }
+
+  put(queue: number, { key, period }: Unique, job: number, own: string | undefined, now: number): void {
+    this.#put.run(queue, key, job, own ?? null, now, period === undefined ? null : now + Math.ceil(period));
+  }
+
+  /**
+   * Forgets up to `limit` periods that are over; how many entries went. One whose job is still there stays, as that may be
+   * in the way by its state, and goes with it.
+   */
+  forget(now: number, limit: number): number {
+    let forgotten = 0;
+    for (const { queue, key, job } of this.#over.all(now, limit) as { queue: number; key: string; job: number }[]) {
+      const isKept = this.#jobs.find(job) !== undefined;
+      (isKept ? this.#keep : this.#drop).run(queue, key, job);
+      if (!isKept) forgotten++;
+    }
+    return forgotten;
+  }
+}
