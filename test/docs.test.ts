@@ -1,12 +1,21 @@
 /**
- * The manuals are held to their word: their samples compile, run and print what they say, no option is left out, and the
- * tests they cite exist.
+ * The manuals are held to their word: their samples compile, run and print what they say, no option is left out, the
+ * tests they cite exist, and their links lead somewhere.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -23,6 +32,31 @@ const manuals = [
     tests: (file: string) => `src/pool/${file}.test.ts`,
     cites: 50,
   },
+  {
+    title: 'the jobs',
+    pages: [...globSync('docs/jobs/*.md', { cwd: root }).sort(), 'docs/comparison.md'],
+    options: {
+      files: [
+        'backend/settings.ts',
+        'client/client.ts',
+        'client/enqueue-options.ts',
+        'client/event-stream.ts',
+        'client/inspector.ts',
+        'job/backoff.ts',
+        'job/compressed.ts',
+        'job/job.ts',
+        'job/rule.ts',
+        'job/unique.ts',
+        'server/options.ts',
+        'testing/drain.ts',
+        'testing/perform.ts',
+        'testing/testing.ts',
+      ].map((file) => `src/${file}`),
+      least: 70,
+    },
+    tests: (file: string) => `{src,test}/${file}{,.test}.ts`,
+    cites: 80,
+  },
 ];
 
 /** Where a user would have them: a folder with `millrace` in its `node_modules`. */
@@ -31,7 +65,7 @@ after(() => rmSync(folder, { recursive: true }));
 const installed = join(folder, 'node_modules/millrace');
 mkdirSync(installed, { recursive: true });
 symlinkSync(join(root, 'src'), join(installed, 'src'));
-const entries = { '.': './src/index.ts' };
+const entries = { '.': './src/index.ts', './testing': './src/testing/testing.ts' };
 writeFileSync(join(installed, 'package.json'), JSON.stringify({ name: 'millrace', type: 'module', exports: entries }));
 writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
 
@@ -92,8 +126,9 @@ for (const { title, pages, options, tests, cites } of manuals) {
   describe(`The manual of ${title}`, () => {
     it('names every option there is', () => {
       const names = options.files.flatMap((file) =>
-        Array.from(read(file).matchAll(/^export (?:interface \w+(?:Options|Settings)\b).*?\n}/gms), ([text]) =>
-          Array.from(text.matchAll(/^ {2}readonly (\w+)\??:/gm), ([, name]) => name as string),
+        Array.from(
+          read(file).matchAll(/^export (?:interface \w+(?:Options|Settings|Rule|Bounds)\b).*?\n}/gms),
+          ([text]) => Array.from(text.matchAll(/^ {2}readonly (\w+)\??:/gm), ([, name]) => name as string),
         ).flat(),
       );
       assert.ok(names.length >= options.least);
@@ -104,7 +139,7 @@ for (const { title, pages, options, tests, cites } of manuals) {
     });
 
     it('cites tests that exist', () => {
-      const cited = Array.from(manual.matchAll(/`([\w./-]+)`: “([^”]+)”/g));
+      const cited = Array.from(manual.replaceAll('\n', ' ').matchAll(/`([\w./-]+)`: “([^”]+)”/g));
       assert.ok(cited.length >= cites);
       const lost = cited.filter(
         ([, file, test]) => !titlesOf(tests(file as string)).some((one) => one.includes(test as string)),
@@ -115,6 +150,34 @@ for (const { title, pages, options, tests, cites } of manuals) {
       );
     });
   });
+}
+
+describe('The links of the manuals', () => {
+  for (const page of manuals.flatMap(({ pages }) => pages)) {
+    it(`lead somewhere: ${page}`, () => {
+      const targets = Array.from(read(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g));
+      const lost = targets.filter(([, path, anchor]) => {
+        const target = path ? join(dirname(page), path) : page;
+        if (!existsSync(join(root, target))) return true;
+        return anchor !== undefined && !anchorsOf(target).includes(anchor);
+      });
+      assert.deepEqual(
+        lost.map(([text]) => text),
+        [],
+      );
+    });
+  }
+});
+
+/** Headings as GitHub makes anchors of them. */
+function anchorsOf(page: string): string[] {
+  const text = read(page).replaceAll(/^```.*?^```$/gms, '');
+  return Array.from(text.matchAll(/^#+ (.*)$/gm), ([, heading]) =>
+    (heading as string)
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
 }
 
 /** Titles as they stand in the source: what is filled in when the test runs is not. */
