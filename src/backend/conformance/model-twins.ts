@@ -219,15 +219,14 @@ export class Twins {
           jobs: command.jobs.map((job) => this.#job(job)),
           nextAt: command.every === undefined ? undefined : tick + command.every,
         }));
-        const again = command.twice ? [...firings, ...firings] : firings;
-        const fired = await backend.fire(again);
-        for (const { status } of fired) this.#seen.add(`schedule ${status}`);
-        const fresh = (i: number) => (fired[i]?.status === 'fired' ? fired[i].ids : []);
-        return this.#same(
-          command,
-          fired,
-          again.map((firing, i) => model.fire(firing, fresh(i))),
-        );
+        for (let times = command.twice ? 2 : 1; times > 0; times--) {
+          const fired = await backend.fire(firings);
+          for (const { status } of fired) this.#seen.add(`schedule ${status}`);
+          const fresh = (i: number) => (fired[i]?.status === 'fired' ? fired[i].ids : []);
+          const wanted = firings.map((firing, i) => model.fire(firing, fresh(i)));
+          this.#same(command, fired, wanted);
+        }
+        return;
       }
       case 'tidy': {
         model.tidy();
