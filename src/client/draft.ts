@@ -3,7 +3,7 @@
  *
  *   template + payload ──▶ EnqueueDraft ──(middleware)──▶ NewJob
  *
- * A job of which nothing but its payload is special goes the short way, without a draft.
+ * Without middleware there is no draft, and what is the same for all jobs of a call is looked at once.
  */
 import type { NewJob } from '../backend/backend.ts';
 import { assertJob } from '../backend/check.ts';
@@ -38,34 +38,31 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** The job of a call without middleware. Throws what encoding throws, PAYLOAD_TOO_LARGE, OPTION_INVALID. */
 export function makeJob(template: Template, payload: unknown, maxPayload: number): NewJob {
-  const { definition, queue, priority, maxAttempts, runAt, keepFor } = template;
-  if (isPlain(template, payload)) {
-    const { name } = definition;
-    const job: Mutable<NewJob> = {
-      queue,
-      name,
-      payload: write(definition, payload, maxPayload),
-      priority,
-      maxAttempts,
-    };
-    if (runAt !== undefined) job.runAt = runAt;
-    if (keepFor !== undefined) job.keepFor = keepFor;
-    return job;
-  }
-  return jobOf(draftOf(template, payload), definition, maxPayload);
+  const { definition, queue, priority, maxAttempts, runAt, id, storedHeaders, unique, keepFor } = template;
+  const { name } = definition;
+  const job: Mutable<NewJob> = { queue, name, payload: write(definition, payload, maxPayload), priority, maxAttempts };
+  if (runAt !== undefined) job.runAt = runAt;
+  if (id !== undefined) job.id = id;
+  if (storedHeaders) job.headers = storedHeaders;
+  if (keepFor !== undefined) job.keepFor = keepFor;
+  const key = template.key ?? definition.keyOf(payload);
+  const tags = tagsOf(template, payload);
+  if (key === undefined && tags.length === 0 && !unique) return job; // all of it was checked with the template
+  if (key !== undefined) job.key = key;
+  if (tags.length > 0) job.tags = tags;
+  if (unique) job.unique = uniqueRule(name, unique, payload);
+  assertJob(job);
+  return job;
 }
 
-function isPlain({ definition, id, key, tags, headers, unique }: Template, payload: unknown): boolean {
-  return (
-    (id ?? key ?? headers ?? unique ?? definition.keyOf(payload)) === undefined &&
-    tags.length === 0 &&
-    definition.tagsOf(payload).length === 0 &&
-    definition.codec === json
-  );
+/** Those of the definition, then those of the call, each once; in a list that is nobody else's. */
+function tagsOf({ definition, tags }: Template, payload: unknown): readonly string[] {
+  const own = definition.tagsOf(payload);
+  return own.length + tags.length === 0 ? tags : [...new Set([...own, ...tags])];
 }
 
 export function draftOf(template: Template, payload: unknown): EnqueueDraft {
-  const { definition, queue, priority, maxAttempts, runAt, id, key, tags, headers, unique, keepFor } = template;
+  const { definition, queue, priority, maxAttempts, runAt, id, key, headers, unique, keepFor } = template;
   return {
     name: definition.name,
     payload,
@@ -75,7 +72,7 @@ export function draftOf(template: Template, payload: unknown): EnqueueDraft {
     runAt,
     id,
     key: key ?? definition.keyOf(payload),
-    tags: [...new Set([...definition.tagsOf(payload), ...tags])],
+    tags: tagsOf(template, payload),
     headers: { ...headers },
     unique: unique && uniqueRule(definition.name, unique, payload),
     keepFor,

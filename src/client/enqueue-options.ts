@@ -2,7 +2,7 @@
 import type { NewJob } from '../backend/backend.ts';
 import { assertJob } from '../backend/check.ts';
 import { assertKnown, assertOption } from '../errors.ts';
-import { codecHeader } from '../job/codec.ts';
+import { codecHeader, json } from '../job/codec.ts';
 import type { JobDefinition } from '../job/job.ts';
 import { assertUnique, type UniqueOptions } from '../job/unique.ts';
 
@@ -45,6 +45,8 @@ export interface Template {
   readonly key: string | undefined;
   readonly tags: readonly string[];
   readonly headers: Readonly<Record<string, string>> | undefined;
+  /** The same, and the name of the codec. */
+  readonly storedHeaders: Readonly<Record<string, string>> | undefined;
   readonly unique: UniqueOptions | undefined;
   readonly keepFor: number | undefined;
 }
@@ -88,6 +90,7 @@ export function templateOf(definition: JobDefinition, options: EnqueueOptions<ne
     key,
     tags,
     headers,
+    storedHeaders: withCodec(headers, definition),
     unique: (unique || undefined) as UniqueOptions | undefined,
     keepFor,
   };
@@ -108,6 +111,12 @@ export function momentOf(
   return moment;
 }
 
+/** A copy, or undefined for none. */
+function withCodec(headers: Template['headers'], { codec }: JobDefinition): Template['headers'] {
+  if (codec.name === json.name) return headers && { ...headers };
+  return { ...headers, [codecHeader]: codec.name };
+}
+
 /** A job of the template as a backend would see it, its payload aside. */
 function sample({
   definition,
@@ -118,7 +127,7 @@ function sample({
   id,
   key,
   tags,
-  headers,
+  storedHeaders,
   keepFor,
 }: Template): NewJob {
   return {
@@ -131,7 +140,7 @@ function sample({
     ...(id !== undefined && { id }),
     ...(key !== undefined && { key }),
     ...(tags.length > 0 && { tags }),
-    ...(headers !== undefined && { headers }),
+    ...(storedHeaders && { headers: storedHeaders }),
     ...(keepFor !== undefined && { keepFor }),
   };
 }
