@@ -1,6 +1,7 @@
 /**
- * Whatever is done, in whatever order, the SQLite backend answers as the memory backend does: two implementations that
- * share no storage code hardly make the same mistake. Jobs are told apart by their payload, ids by their order.
+ * What the reference model has no part of, the memory and the SQLite backend answer alike: what is found by what is in a
+ * payload, page by page, and what is told of a job's way. Two implementations that share no storage code hardly make the
+ * same mistake.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -9,167 +10,257 @@ import { join } from 'node:path';
 import { it } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../clock.ts';
-import type { Backend, ClaimedJob, Ending, JobFilter, JobState } from './backend.ts';
+import { jobStates } from '../job/state.ts';
+import type { Backend, ClaimedJob, Ending } from './backend.ts';
 import { failure, job, server, text } from './conformance/support.ts';
+import type { Action, Condition, JobFilter } from './filter.ts';
 import { MemoryBackend } from './memory/memory.ts';
 import { SqliteBackend } from './sqlite/backend.ts';
 
-const queue = fc.constantFrom('q', 'r');
-const who = fc.constantFrom('a', 'b');
-const delay = fc.integer({ min: -5, max: 30 });
+const runs = { numRuns: Number(process.env.RUNS ?? 15) };
 
-const ending = fc.oneof(
-  fc.constant({ kind: 'completed' }),
-  fc.constant({ kind: 'returned' }),
-  fc.constant({ kind: 'failed', error: failure() }),
-  fc.constant({ kind: 'cancelled', error: failure() }),
-  delay.map((at) => ({ kind: 'failed', error: failure(), retryAt: at })),
-  delay.map((at) => ({ kind: 'snoozed', runAt: at })),
-) as fc.Arbitrary<Ending>;
-
-const filter: fc.Arbitrary<JobFilter> = fc.record(
-  {
-    queue,
-    name: fc.constantFrom('x', 'y'),
-    states: fc.subarray<JobState>(['scheduled', 'available', 'running', 'retryable', 'discarded', 'cancelled']),
-  },
-  { requiredKeys: [] },
-);
-
-const newJob = fc.record(
-  { queue, name: fc.constantFrom('x', 'y'), priority: fc.integer({ min: 0, max: 2 }), runAt: delay },
-  { requiredKeys: ['queue', 'name', 'priority'] },
-);
-
-const group = fc.record(
-  {
-    jobs: fc.array(newJob, { maxLength: 4 }),
-    maxWaiting: fc.integer({ min: 0, max: 12 }),
-    once: fc.record({ key: fc.constantFrom('k', 'l'), fingerprint: fc.constantFrom('f', 'g'), ttl: fc.constant(20) }),
-  },
-  { requiredKeys: ['jobs'] },
-);
-
-const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('add' as const), groups: fc.array(group, { maxLength: 3 }) }) },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      do: fc.constant('claim' as const),
-      who,
-      queues: fc.shuffledSubarray(['q', 'r']),
-      limit: fc.nat(5),
-    }),
-  },
-  {
-    weight: 4,
-    arbitrary: fc.record({ do: fc.constant('settle' as const), who, picks: fc.array(fc.tuple(fc.nat(30), ending)) }),
-  },
-  fc.record({ do: fc.constant('advance' as const), ms: fc.nat(20) }),
-  fc.record({ do: fc.constantFrom('beat' as const, 'leave' as const), who }),
-  fc.record({ do: fc.constant('rescue' as const), lease: fc.nat(20) }),
-  fc.record({ do: fc.constantFrom('retry' as const, 'cancel' as const, 'remove' as const), filter }),
-  fc.record({ do: fc.constantFrom('pause' as const, 'resume' as const), queue }),
-);
-type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
-
-/** One backend under test, with what it has handed out: the same list in both, by position. */
-interface Side {
-  readonly backend: Backend;
-  readonly start: number;
-  readonly claimed: ClaimedJob[];
-  added: number;
-}
-
-const shown = ({ payload, addedAt, runAt, claim: _, id: __, ...rest }: ClaimedJob, start: number) => ({
-  ...rest,
-  payload: text({ payload }),
-  addedAt: addedAt - start,
-  runAt: runAt - start,
-});
-
-async function perform(side: Side, step: Exclude<Step, { do: 'advance' }>, now: number): Promise<unknown> {
-  const { backend, claimed } = side;
-  switch (step.do) {
-    case 'add': {
-      const groups = step.groups.map(({ jobs, ...rest }) => ({
-        ...rest,
-        jobs: jobs.map(({ runAt, ...given }) =>
-          job(`job ${side.added++}`, { ...given, ...(runAt !== undefined && { runAt: now + runAt }) }),
-        ),
-      }));
-      return (await backend.add(groups)).map((result) =>
-        'ids' in result ? [result.status, result.ids.length] : result,
-      );
-    }
-    case 'claim': {
-      const { who: id, queues, limit } = step;
-      const result = await backend.claim({ server: id, queues, limit }).catch((error: { code: string }) => error.code);
-      if (typeof result === 'string') return result;
-      claimed.push(...result.jobs);
-      return [result.nextAt, result.jobs.map((each) => shown(each, side.start))];
-    }
-    case 'settle': {
-      const outcomes = step.picks.flatMap(([pick, end]) => {
-        const one = claimed[pick % Math.max(1, claimed.length)];
-        const ending = 'retryAt' in end && end.retryAt !== undefined ? { ...end, retryAt: now + end.retryAt } : end;
-        const moved = ending.kind === 'snoozed' ? { ...ending, runAt: now + ending.runAt } : ending;
-        return one ? [{ id: one.id, claim: one.claim, ending: moved }] : [];
-      });
-      return backend.settle(step.who, outcomes);
-    }
-    case 'beat':
-      return backend.beat(server(step.who));
-    case 'leave':
-      return backend.leave(step.who);
-    case 'rescue':
-      return backend.rescue(step.lease);
-    case 'cancel':
-      return backend.cancel(step.filter, 'not needed');
-    case 'retry':
-    case 'remove':
-      return backend[step.do](step.filter);
-    default:
-      return backend[step.do](step.queue);
+/** Both, on one clock, for one property. */
+async function both(use: (sides: readonly [Backend, Backend], clock: VirtualClock) => Promise<void>): Promise<void> {
+  const clock = new VirtualClock();
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-'));
+  const sqlite = new SqliteBackend(join(folder, 'jobs.db'), { clock, synchronous: 'normal' });
+  const sides = [new MemoryBackend({ clock }), sqlite] as const;
+  try {
+    for (const backend of sides) await backend.open();
+    await use(sides, clock);
+  } finally {
+    for (const backend of sides) await backend.close();
+    await rm(folder, { recursive: true });
   }
 }
 
-/** All that can be seen. */
-async function look({ backend }: Side) {
-  const jobs = (await backend.list({}, 1000)).map(({ id: _, payload, ...rest }) => ({
-    ...rest,
-    text: text({ payload }),
-  }));
-  const queues = (await backend.counts()).toSorted((a, b) => (a.queue < b.queue ? -1 : 1));
-  // A queue that was named but never held anything may be known or not.
-  const used = queues.filter((each) => Object.values(each).some((value) => typeof value === 'number' && value > 0));
-  return { jobs, used, servers: await backend.servers() };
+/** Few names and values, so that paths lead somewhere and comparisons are close. */
+const name = fc.constantFrom('a', 'b', '0', 'x.y', 'ü"', '__proto__', 'length');
+const words = fc.constantFrom(
+  '',
+  '0',
+  '1',
+  'a',
+  'A',
+  'É',
+  'é',
+  'ab',
+  '✉',
+  '\uff5e',
+  '\u{1f600}',
+  '%',
+  '_',
+  '1.0',
+  'null',
+);
+const plain = fc.oneof(
+  words,
+  fc.integer({ min: -2, max: 2 }),
+  fc.constantFrom(0.5, -0, 1e21, 1e-7, 2 ** 53, 1e308),
+  fc.boolean(),
+  fc.constant(null),
+);
+const { value: json } = fc.letrec<{ value: unknown }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 3, withCrossShrink: true },
+    plain,
+    fc.array(tie('value'), { maxLength: 3 }),
+    fc.dictionary(name, tie('value'), { maxKeys: 3 }),
+  ),
+}));
+const payload = fc.oneof(
+  { weight: 9, arbitrary: json.map((value) => JSON.stringify(value)) },
+  { weight: 1, arbitrary: fc.constantFrom('', '{', '{"a":1', 'NaN', "{'a':1}", ' 1 ', '[1,]', '{"a":1,"a":2}', '01') },
+);
+const condition: fc.Arbitrary<Condition> = fc.record({
+  path: fc.array(fc.oneof(name, fc.nat(2)), { maxLength: 2 }),
+  is: fc.constantFrom('=', '!=', '<', '<=', '>', '>=', 'contains'),
+  value: plain,
+});
+const filter: fc.Arbitrary<JobFilter> = fc.record(
+  {
+    name: fc.constantFrom('x', 'y'),
+    states: fc.subarray([...jobStates]),
+    tag: fc.constantFrom('t', 'u'),
+    error: fc.constantFrom('BRO', '%', ''),
+    where: fc.array(condition, { maxLength: 2 }),
+  },
+  { requiredKeys: ['where'] },
+);
+
+/** Positions of the jobs that are found, page by page. */
+async function found(backend: Backend, wanted: JobFilter, limit: number, ids: readonly string[]): Promise<number[][]> {
+  const pages: number[][] = [];
+  for (let after: string | undefined; ; ) {
+    const { jobs, next } = await backend.list(wanted, { limit, ...(after !== undefined && { after }) });
+    if (jobs.length > 0) pages.push(jobs.map(({ id }) => ids.indexOf(id)));
+    if (next === undefined) return pages;
+    after = next;
+  }
 }
 
-it('memory and SQLite answer alike, whatever is asked of them', async () => {
+it('memory and SQLite find the same jobs, on the same pages', async () => {
+  const given = fc.record({
+    jobs: fc.array(
+      fc.record({ text: payload, name: fc.constantFrom('x', 'y'), tags: fc.subarray(['t', 'u']), fails: fc.boolean() }),
+      { minLength: 1, maxLength: 20 },
+    ),
+    filters: fc.array(fc.tuple(filter, fc.integer({ min: 1, max: 5 })), { minLength: 10, maxLength: 30 }),
+  });
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), async (steps) => {
-      const clock = new VirtualClock();
-      const folder = await mkdtemp(join(tmpdir(), 'millrace-'));
-      const sqlite = new SqliteBackend(join(folder, 'jobs.db'), { clock, synchronous: 'normal' });
-      const sides = [new MemoryBackend({ clock }), sqlite].map(
-        (backend): Side => ({ backend, start: clock.now(), claimed: [], added: 0 }),
-      ) as [Side, Side];
-      try {
-        for (const { backend } of sides) await backend.open();
-        for (const each of steps) {
-          if (each.do === 'advance') await clock.advance(each.ms);
-          else {
-            const answers = await Promise.all(sides.map((side) => perform(side, each, clock.now())));
-            assert.deepEqual(answers[1], answers[0], each.do);
-          }
+    fc.asyncProperty(given, async ({ jobs, filters }) => {
+      await both(async (sides) => {
+        const stored: (readonly string[])[] = [];
+        for (const backend of sides) {
+          const [result] = await backend.add([{ jobs: jobs.map(({ text, fails: _, ...rest }) => job(text, rest)) }]);
+          assert.ok(result?.status === 'stored');
+          stored.push(result.ids);
+          await backend.beat(server());
+          const { jobs: claimed } = await backend.claim({ server: 'a', queues: ['q'], limit: jobs.length });
+          const failing = claimed.filter((_, i) => jobs[i]?.fails);
+          const ending: Ending = { kind: 'failed', error: failure() };
+          await backend.settle(
+            'a',
+            failing.map(({ id, claim }) => ({ id, claim, ending })),
+          );
         }
-        assert.deepEqual(await look(sides[1]), await look(sides[0]));
-      } finally {
-        for (const { backend } of sides) await backend.close();
-        await rm(folder, { recursive: true });
-      }
+        for (const [wanted, limit] of filters) {
+          const [memory, sqlite] = await Promise.all(
+            sides.map((backend, i) => found(backend, wanted, limit, stored[i] ?? [])),
+          );
+          assert.deepEqual(sqlite, memory, JSON.stringify(wanted));
+        }
+      });
     }),
-    { numRuns: Number(process.env.RUNS ?? 15) },
+    runs,
+  );
+});
+
+const delay = fc.integer({ min: -5, max: 30 });
+const ending = fc.oneof(
+  fc.constantFrom<Ending>(
+    { kind: 'completed' },
+    { kind: 'returned' },
+    { kind: 'failed', error: failure() },
+    { kind: 'discarded', error: failure() },
+    { kind: 'cancelled', error: failure() },
+  ),
+  delay.map((retryAt): Ending => ({ kind: 'failed', error: failure(), retryAt })),
+  delay.map((runAt): Ending => ({ kind: 'snoozed', runAt })),
+);
+const action = fc.constantFrom<Action>(
+  { kind: 'retry' },
+  { kind: 'cancel', reason: 'enough' },
+  { kind: 'discard', reason: 'no' },
+  { kind: 'remove' },
+);
+const who = fc.constantFrom('a', 'b');
+const step = fc.oneof(
+  fc.record({
+    do: fc.constant('add' as const),
+    count: fc.integer({ min: 1, max: 4 }),
+    key: fc.constantFrom('k', undefined),
+  }),
+  fc.record({ do: fc.constant('claim' as const), who, limit: fc.nat(5) }),
+  fc.record({ do: fc.constant('settle' as const), who, picks: fc.array(fc.tuple(fc.nat(30), ending)) }),
+  fc.record({ do: fc.constant('report' as const), who, pick: fc.nat(30) }),
+  fc.record({ do: fc.constant('act' as const), action, states: fc.subarray([...jobStates], { minLength: 1 }) }),
+  fc.record({ do: fc.constant('advance' as const), ms: fc.nat(20) }),
+  fc.record({ do: fc.constant('leave' as const), who }),
+  fc.record({ do: fc.constant('rescue' as const), lease: fc.nat(20) }),
+  fc.record({ do: fc.constant('keep' as const), events: fc.nat(20) }),
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+/** What one backend has given out, by position. */
+interface Given {
+  readonly ids: string[];
+  readonly claimed: ClaimedJob[];
+}
+
+async function perform(backend: Backend, { ids, claimed }: Given, each: Step, now: number): Promise<void> {
+  switch (each.do) {
+    case 'add': {
+      const key = each.key === undefined ? {} : { key: each.key };
+      const [result] = await backend.add([{ jobs: Array.from({ length: each.count }, () => job('', key)) }]);
+      if (result?.status === 'stored') ids.push(...result.ids);
+      return;
+    }
+    case 'claim': {
+      await backend.beat(server(each.who));
+      claimed.push(...(await backend.claim({ server: each.who, queues: ['q'], limit: each.limit })).jobs);
+      return;
+    }
+    case 'settle': {
+      const outcomes = each.picks.flatMap(([pick, end]) => {
+        const one = claimed[pick % Math.max(1, claimed.length)];
+        const moved = 'retryAt' in end && end.retryAt !== undefined ? { ...end, retryAt: now + end.retryAt } : end;
+        return one
+          ? [{ ...one, ending: moved.kind === 'snoozed' ? { ...moved, runAt: now + moved.runAt } : moved }]
+          : [];
+      });
+      await backend.settle(
+        each.who,
+        outcomes.map(({ id, claim, ending }) => ({ id, claim, ending })),
+      );
+      return;
+    }
+    case 'report': {
+      const one = claimed[each.pick % Math.max(1, claimed.length)];
+      if (one) await backend.report(each.who, [{ id: one.id, claim: one.claim, progress: `${each.pick}` }]);
+      return;
+    }
+    case 'act':
+      await backend.act(each.action, { states: each.states });
+      return;
+    case 'leave':
+      return backend.leave(each.who);
+    case 'rescue':
+      await backend.rescue(each.lease);
+      return;
+    case 'keep':
+      await backend.configure('q', { events: each.events });
+      return;
+    default:
+  }
+}
+
+it('memory and SQLite tell the same of what happened', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { maxLength: 60, size: 'max' }),
+      fc.integer({ min: 1, max: 9 }),
+      async (steps, limit) => {
+        await both(async (sides, clock) => {
+          const given = sides.map((): Given => ({ ids: [], claimed: [] }));
+          for (const backend of sides) await backend.configure('q', { events: 20, maxCrashes: 2 });
+          let read = 0;
+          for (const each of steps) {
+            if (each.do === 'advance') await clock.advance(each.ms);
+            else {
+              for (const [i, backend] of sides.entries()) await perform(backend, given[i] as Given, each, clock.now());
+            }
+            const [memory, sqlite] = await Promise.all(
+              sides.map(async (backend, i) => {
+                const { events, ...rest } = await backend.events(read, limit);
+                return {
+                  ...rest,
+                  events: events.map((event) => ({ ...event, job: given[i]?.ids.indexOf(event.job) })),
+                };
+              }),
+            );
+            assert.deepEqual(sqlite, memory, each.do);
+            read = memory?.last ?? read;
+          }
+          const [memory, sqlite] = await Promise.all(
+            sides.map(async (backend) =>
+              (await backend.list({})).jobs.map((each) => [each.state, text(each), each.errors]),
+            ),
+          );
+          assert.deepEqual(sqlite, memory);
+        });
+      },
+    ),
+    runs,
   );
 });
