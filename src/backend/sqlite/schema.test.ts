@@ -51,25 +51,66 @@ describe('the schema', () => {
     assert.deepEqual(db.prepare('SELECT * FROM millrace_store').all(), store);
   });
 
-  it('lets a claim find its jobs in order, without sorting and without looking at others', () => {
-    const found = plan(
-      fresh(),
-      `SELECT number FROM millrace_jobs WHERE state = ${S.available} AND queue = 1 ORDER BY priority, run_at, number LIMIT 9`,
-    );
-    assert.match(found, /USING (COVERING )?INDEX millrace_ready \(queue=\?\)/);
-    assert.doesNotMatch(found, /SCAN|TEMP/);
-  });
-
-  it('lets what is due and what a server holds be found by index', () => {
-    const due = `state <= 3 AND state = ${S.retryable} AND queue = 1 AND run_at <= 7 ORDER BY run_at`;
-    assert.match(
-      plan(fresh(), `SELECT number FROM millrace_jobs WHERE ${due}`),
-      /INDEX millrace_due \(queue=\? AND state=\? AND run_at<\?\)/,
-    );
-    const held = `state = ${S.running} AND server = 1`;
-    assert.match(
-      plan(fresh(), `UPDATE millrace_jobs SET state = 4 WHERE ${held}`),
-      /INDEX millrace_held \(server=\?\)/,
-    );
-  });
+  for (const [what, sql, index] of [
+    [
+      'a claim its jobs without a key, in order',
+      `SELECT number FROM millrace_jobs WHERE state = 4 AND queue = 1 ORDER BY priority, run_at, number LIMIT 9`,
+      /ready \(queue=\?\)/,
+    ],
+    [
+      'a claim the first of the line of keys',
+      `SELECT number FROM millrace_jobs WHERE state = 10 AND queue = 1 ORDER BY priority, tag, number LIMIT 1`,
+      /line \(queue=\?\)/,
+    ],
+    [
+      'a key its next job',
+      `SELECT number FROM millrace_jobs WHERE state >= 11 AND key = 1 AND state = ${S.behind} ORDER BY priority, number LIMIT 1`,
+      /behind \(key=\? AND state=\?\)/,
+    ],
+    [
+      'what is due',
+      `SELECT number FROM millrace_jobs WHERE state <= 3 AND state = ${S.retryable} AND queue = 1 AND run_at <= 7 ORDER BY run_at`,
+      /due \(queue=\? AND state=\? AND run_at<\?\)/,
+    ],
+    ['what a server holds', 'SELECT priority FROM millrace_jobs WHERE state = 5 AND server = 1', /held \(server=\?\)/],
+    [
+      'what has ended first',
+      `SELECT number FROM millrace_jobs WHERE state >= 6 AND state <= 9 AND queue = 1 AND state = 7 AND ended_at <= 5
+         ORDER BY ended_at, number LIMIT 9`,
+      /retained \(queue=\? AND state=\? AND ended_at<\?\)/,
+    ],
+    [
+      'whose time of being kept is over',
+      `SELECT number FROM millrace_jobs WHERE state = 8 AND queue = 1 AND ended_at + keep_for <= 5
+         ORDER BY ended_at + keep_for LIMIT 9`,
+      /kept \(queue=\? AND <expr><\?\)/,
+    ],
+    [
+      'a search what has ended',
+      `SELECT number FROM millrace_jobs INDEXED BY millrace_ended WHERE state >= 6 AND state <= 9 AND state = 7
+         AND number > 5 ORDER BY number LIMIT 9`,
+      /ended \(state=\? AND rowid>\?\)/,
+    ],
+    [
+      'keys that a rate lets go on',
+      'SELECT id FROM millrace_keys WHERE wake_at IS NOT NULL AND queue = 1 AND wake_at <= 5 ORDER BY wake_at LIMIT 9',
+      /keys_wake \(queue=\? AND wake_at>\? AND wake_at<\?\)/,
+    ],
+    [
+      'keys that can be forgotten',
+      'SELECT id FROM millrace_keys WHERE idle = 1 AND full_at <= 5 ORDER BY full_at LIMIT 9',
+      /keys_idle \(full_at<\?\)/,
+    ],
+    [
+      'the oldest event of a queue',
+      'SELECT number FROM millrace_events WHERE queue = 1 ORDER BY number LIMIT 1 OFFSET 5',
+      /events_queue \(queue=\?\)/,
+    ],
+  ] as const) {
+    it(`lets be found without sorting and without looking at others: ${what}`, () => {
+      const found = plan(fresh(), sql);
+      assert.match(found, new RegExp(`INDEX millrace_${index.source}`));
+      assert.doesNotMatch(found, /SCAN|TEMP/);
+    });
+  }
 });

@@ -45,11 +45,11 @@ export class Uniques {
   }
 
   /** The latest job that is in the way. */
-  find(queue: number, { key, states, period = 0 }: Unique, now: number): Found | undefined {
+  find(queue: number, { key, states, period }: Unique, now: number): Found | undefined {
     for (const { number, own, added_at: addedAt } of this.#find.all(queue, key) as Row[]) {
       const job = this.#jobs.find(number);
-      const counts = now < addedAt + period || (job && states.includes(stateOf(job.state)));
-      if (counts) return { ref: own ?? number, job };
+      const isYoung = period !== undefined && now < addedAt + period;
+      if (isYoung || (job && states.includes(stateOf(job.state)))) return { ref: own ?? number, job };
     }
     return undefined;
   }
