@@ -1,7 +1,7 @@
 /** What users import. Nothing is defined here. */
 export type * from './backend/backend.ts';
 export type * from './backend/filter.ts';
-export { openBackend } from './backend/open.ts';
+export { type OpenBackendOptions, openBackend } from './backend/open.ts';
 export type * from './backend/records.ts';
 export type * from './backend/schedule.ts';
 export type {
@@ -37,6 +37,7 @@ export { FrontDoor } from './http/door.ts';
 export type { Metric } from './http/metrics.ts';
 export type { FrontDoorOptions } from './http/options.ts';
 export { type Backoff, type ExponentialOptions, exponential, fixed, polynomial } from './job/backoff.ts';
+export { type Carried, type Carrier, type Carry, type CarryOptions, carry } from './job/carry.ts';
 export { type Codec, json } from './job/codec.ts';
 export { type CompressedOptions, compressed } from './job/compressed.ts';
 export { cancel, discard, snooze } from './job/control.ts';
@@ -57,7 +58,8 @@ export { losslessJson } from './job/lossless-json.ts';
 export type { CronRule, IntervalRule, RuleBounds, ScheduleRule } from './job/rule.ts';
 export type { StandardSchema } from './job/schema.ts';
 export type { JobState } from './job/state.ts';
-export type { UniqueOptions } from './job/unique.ts';
+export { currentTrace, type Trace, traceContext, withTrace } from './job/trace.ts';
+export type { UniqueOptions, UniqueRule } from './job/unique.ts';
 export { Channel, type Received } from './pool/channel.ts';
 export { Dispatcher, type DispatcherOptions, LATER, type Line } from './pool/dispatcher.ts';
 export type { PoolEvents, TaskEvent } from './pool/events.ts';
