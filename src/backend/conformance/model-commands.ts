@@ -38,11 +38,11 @@ export type Command =
   /** `switch`: go on through the other view of the same jobs, where the harness has one. */
   | { do: 'tidy' | 'look' | 'switch' };
 
+const all = { depth: null, maxArrayLength: null, maxStringLength: null, breakLength: Infinity, compact: true };
+
 /** The commands as code that `replay` takes. */
 export function asCode(commands: readonly Command[]): string {
-  const lines = commands.map(
-    (command) => `  ${inspect(command, { depth: null, breakLength: Infinity, compact: true })},`,
-  );
+  const lines = commands.map((command) => `  ${inspect(command, all)},`);
   return `await replay(harness, [\n${lines.join('\n')}\n]);`;
 }
 

@@ -59,7 +59,7 @@ export async function replay(
 }
 
 /** Longest time to make a run shorter, ms. */
-const SHRINKING = 15_000;
+const SHRINKING = 25_000;
 
 /** Undefined when the backend agrees; else what it said, and the shortest run found that shows it. */
 export async function counterexample(harness: ModelHarness, commands: readonly Command[], seen?: Set<string>) {
