@@ -294,7 +294,7 @@ export class MemoryBackend implements B.Backend {
   /** Removes a server; what it holds goes on without it. */
   #dismiss({ info, held }: Server, crashed: boolean, now: number): void {
     this.#servers.delete(info.id);
-    for (const job of held) this.#store.dismiss(job, crashed, now);
+    for (const job of [...held].sort(byArrival)) this.#store.dismiss(job, crashed, now);
     this.#store.arrange(now);
   }
 
@@ -315,6 +315,10 @@ export class MemoryBackend implements B.Backend {
       this.#listeners.order(job.server as string);
     }
   }
+}
+
+function byArrival(a: StoredJob, b: StoredJob): number {
+  return a.number - b.number;
 }
 
 /** Whether the action has a meaning for the job; completed and quarantined ones are run again only when that is meant. */
