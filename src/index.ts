@@ -13,6 +13,12 @@ export type {
   Rate,
   SettingsChange,
 } from './backend/settings.ts';
+export {
+  type InboxConnection,
+  type SqliteInbox,
+  type SqliteInboxOptions,
+  sqliteInbox,
+} from './backend/sqlite/inbox.ts';
 export { Client, type ClientOptions, type ScheduleOptions } from './client/client.ts';
 export type { EnqueueDraft } from './client/draft.ts';
 export type { EnqueueOptions } from './client/enqueue-options.ts';
