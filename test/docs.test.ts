@@ -43,6 +43,7 @@ const manuals = [
         'client/event-stream.ts',
         'client/inspector.ts',
         'job/backoff.ts',
+        'job/carry.ts',
         'job/compressed.ts',
         'job/job.ts',
         'job/rule.ts',
@@ -190,6 +191,6 @@ function titlesOf(pattern: string): string[] {
 }
 
 async function run(command: string, ...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(command, args);
+  const { stdout } = await promisify(execFile)(command, args, { cwd: folder });
   return stdout;
 }
