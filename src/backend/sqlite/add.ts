@@ -6,7 +6,7 @@
  */
 import type { Unique } from '../backend.ts';
 import type { Connection, Statement } from './connection.ts';
-import { type Jobs, special, stateOf } from './jobs.ts';
+import { type Jobs, special, stateOf, waiting } from './jobs.ts';
 import type { Journal } from './journal.ts';
 import type { Lines } from './lines.ts';
 import type { QueueRow, Registry } from './registry.ts';
@@ -257,8 +257,6 @@ export class Adder {
     this.#jobs.rewrite(job, unique?.mode === 'debounce' ? { ...content, runAt } : content, now);
   }
 }
-
-const waiting: ReadonlySet<string> = new Set(['scheduled', 'available', 'retryable']);
 
 /** Whether a job that the same group is about to store would be in the way of the next. */
 function isInTheWay({ runAt }: Item, { states, period }: Unique, now: number): boolean {

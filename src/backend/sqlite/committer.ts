@@ -85,7 +85,7 @@ export class Committer {
     this.#ledger.begin();
     let now = 0;
     const answers = calls.map((call) => {
-      if ('now' in call) now = call.now;
+      if ('now' in call && call.kind !== 'beat') now = call.now; // beats keep to the machine's clock
       return this.#answer(call);
     });
     this.#ledger.end(now);

@@ -3,9 +3,9 @@ import type { JobState } from '../../job/state.ts';
 import type { ChangeResult } from '../backend.ts';
 import type { Action, Page } from '../filter.ts';
 import type { QueueCounts } from '../records.ts';
-import { changed, defaultSettings, endedStates, type QueueSettings, type SettingsChange } from '../settings.ts';
+import { changed, defaultSettings, type QueueSettings, type SettingsChange } from '../settings.ts';
 import { blob } from './connection.ts';
-import { type JobRow, type Jobs, special, stateOf } from './jobs.ts';
+import { ended, type JobRow, type Jobs, special, stateOf, waiting } from './jobs.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
 import type { Lines } from './lines.ts';
@@ -14,9 +14,6 @@ import type { Registry } from './registry.ts';
 import type { Search } from './search.ts';
 import type { Servers } from './servers.ts';
 import type { Answers, WireChange, WireFilter } from './wire.ts';
-
-const waiting: ReadonlySet<JobState> = new Set(['scheduled', 'retryable', 'available']);
-const ended: ReadonlySet<JobState> = new Set(endedStates);
 
 export class Desk {
   readonly #registry: Registry;

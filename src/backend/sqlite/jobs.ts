@@ -94,7 +94,8 @@ export function stateOf(number: number): JobState {
   return stateOfNumber.get(number) as JobState;
 }
 
-const ended: ReadonlySet<JobState> = new Set(endedStates);
+export const ended: ReadonlySet<JobState> = new Set(endedStates);
+export const waiting: ReadonlySet<JobState> = new Set(['scheduled', 'retryable', 'available']);
 
 export class Jobs {
   readonly #registry: Registry;
@@ -110,6 +111,7 @@ export class Jobs {
   readonly #rewrite: Statement;
   readonly #dropOwn: Statement;
   readonly #dropUnique: Statement;
+  readonly #setOver: Statement;
   readonly #dropEveryUnique: Statement;
 
   constructor(db: Connection, registry: Registry, lines: Lines, notes: Notes, journal: Journal) {
@@ -135,6 +137,7 @@ export class Jobs {
     );
     this.#dropOwn = db.prepare('DELETE FROM millrace_ids WHERE id = ?');
     this.#dropUnique = db.prepare('DELETE FROM millrace_uniques WHERE job = ? AND coalesce(until <= ?, 1)');
+    this.#setOver = db.prepare('UPDATE millrace_uniques SET over = ? WHERE job = ?');
     this.#dropEveryUnique = db.prepare('DELETE FROM millrace_uniques WHERE job = ?');
   }
 
@@ -165,6 +168,7 @@ export class Jobs {
     const history = errors ? JSON.stringify(errors) : job.errors;
     const endedAt = isEnded ? now : null;
     this.#move.run(state, key, runAt, attempt, crashes, endedAt, bits || null, history, job.number);
+    if (has(job, special.unique)) this.#setOver.run(Number(isEnded), job.number);
     if (isEnded) this.#registry.tell('news');
   }
 
@@ -178,6 +182,7 @@ export class Jobs {
     }
     if (has(job, special.ordered)) this.#notes.withdraw(job.number);
     if (has(job, special.keyed)) this.#lines.step(keyedOf(job), undefined);
+    if (has(job, special.unique)) this.#setOver.run(1, job.number);
     this.#complete.run(now, (job.special ?? 0) & ~special.ordered, result ?? null, job.number);
     queue.add('kept', 1);
     this.#registry.tell('news');
@@ -244,7 +249,10 @@ export class Jobs {
     if (has(job, special.own)) this.#dropOwn.run((JSON.parse(extras as string) as Extras).id as string);
     if (has(job, special.unique)) {
       if (wholly) this.#dropEveryUnique.run(number);
-      else this.#dropUnique.run(number, now);
+      else {
+        this.#dropUnique.run(number, now);
+        this.#setOver.run(1, number);
+      }
     }
     this.#delete.run(number);
   }

@@ -21,17 +21,21 @@ export class QueueRow {
   readonly counts: Record<JobState, number>;
   readonly #numbers: Record<Column, number>;
   #settings: QueueSettings;
+  /** The same as JSON; null: the defaults. */
+  #text: string | null;
   changed = false;
   /** Something may have become available, or be due earlier, since the last commit. */
   woken = false;
 
-  constructor(row: Readonly<Record<string, Value>>) {
+  /** @param before the same queue as it was known: settings that have not changed are not read again */
+  constructor(row: Readonly<Record<string, Value>>, before?: QueueRow) {
     this.id = row.id as number;
     this.name = row.name as string;
     this.counts = pick(row, jobStates);
     this.#numbers = pick(row, columns);
-    const changes = row.settings === null ? {} : (JSON.parse(row.settings as string) as Partial<QueueSettings>);
-    this.#settings = { ...defaultSettings, ...changes };
+    this.#text = row.settings as string | null;
+    if (before && before.#text === this.#text) this.#settings = before.#settings;
+    else this.#settings = { ...defaultSettings, ...(JSON.parse(this.#text ?? '{}') as Partial<QueueSettings>) };
   }
 
   get settings(): QueueSettings {
@@ -40,6 +44,7 @@ export class QueueRow {
 
   set settings(settings: QueueSettings) {
     this.#settings = settings;
+    this.#text = JSON.stringify(settings);
     this.changed = true;
     this.woken = true;
   }
@@ -88,9 +93,7 @@ export class QueueRow {
   /** In the order of `saveColumns`. */
   values(): Value[] {
     const counts = jobStates.map((state) => this.counts[state]);
-    const isDefault = this.#settings === defaultSettings;
-    const settings = isDefault ? null : JSON.stringify(this.#settings);
-    return [...counts, ...columns.map((column) => this.#numbers[column]), settings];
+    return [...counts, ...columns.map((column) => this.#numbers[column]), this.#text];
   }
 }
 
@@ -163,7 +166,9 @@ export class Registry {
     const before = this.#queuesById;
     this.#queues = new Map();
     this.#queuesById = new Map();
-    for (const row of this.#readQueues.all()) this.#keep(new QueueRow(row as Record<string, Value>));
+    for (const row of this.#readQueues.all() as Record<string, Value>[]) {
+      this.#keep(new QueueRow(row, before.get(row.id as number)));
+    }
     for (const queue of this.#queues.values()) queue.woken = hasMore(before.get(queue.id), queue);
     this.#names = new Map();
     this.#namesById = new Map();

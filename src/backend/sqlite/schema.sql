@@ -122,11 +122,12 @@ CREATE TABLE millrace_ids (
 CREATE TABLE millrace_uniques (
   queue INTEGER NOT NULL,
   key TEXT NOT NULL,
+  over INTEGER NOT NULL,        -- 1: the job has ended
   job INTEGER NOT NULL,
   own TEXT,                     -- the id that its caller gave
   added_at INTEGER NOT NULL,
   until INTEGER,                -- end of the period
-  PRIMARY KEY (queue, key, job)
+  PRIMARY KEY (queue, key, over, job)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX millrace_uniques_job ON millrace_uniques (job);
