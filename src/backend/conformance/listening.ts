@@ -94,6 +94,22 @@ export function listening(open: Open): void {
       }
     });
 
+    it('tells that a key which stood still goes on, whatever was done to the job that held it up', async (t) => {
+      const bench = await capable(open, t, 'keys');
+      if (!bench) return;
+      const { backend } = bench;
+      await backend.configure('q', { keys: { onFailure: 'park' } });
+      const actions = [{ kind: 'remove' }, { kind: 'retry' }] as const;
+      for (const action of actions) {
+        const [id] = await add(backend, [job('', { key: action.kind }), job('', { key: action.kind })]);
+        await settle(backend, await claim(backend, 1), { kind: 'discarded', error: failure() });
+        const wake = heard(backend, { queues: ['q'] });
+        await backend.act(action, { ids: [id as string] });
+        await wake;
+        await claim(backend);
+      }
+    });
+
     it('tells of news when a job that is kept has ended, whatever its end', async (t) => {
       const bench = await capable(open, t, 'results', 2);
       if (!bench) return;

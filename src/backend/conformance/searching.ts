@@ -69,6 +69,7 @@ const cases: readonly Case[] = [
   [['odd.name', '0'], '=', 'zero', 'd'],
   [['user', 'length'], '=', 2, ''],
   [['n', 0], '=', 'a', ''],
+  [['constructor', 'name'], '=', 'Object', ''],
   [[], 'contains', 'a', ''],
 ];
 
