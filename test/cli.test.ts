@@ -34,7 +34,8 @@ describe('millrace', () => {
       [[], /Usage: millrace COMMAND/],
       [['--version'], /^\d+\.\d+\.\d+/],
       [['serve', '--help'], /--max-queue N +most waiting payloads.*MAX_QUEUE/],
-      [['retry', '--help'], /--state STATE/],
+      [['retry', '--help'], /--rate N\/TIME/],
+      [['limit', '--help'], /keys\.onFailure=HOW/],
     ] as const) {
       const { status, stdout } = millrace(...args);
       assert.equal(status, 0);
@@ -78,9 +79,9 @@ describe('millrace', () => {
       jobs.map(({ id, claim }) => ({ id, claim, ending: { kind: 'failed', error } })),
     );
     await backend.close();
-    assert.match(millrace('retry', '--backend', url, '--queue', 'other').stdout, /^0 discarded jobs/);
-    assert.match(millrace('retry', '--backend', url, '--queue', 'q').stdout, /^1 discarded jobs are available again/);
-    assert.match(millrace('status', '--backend', url).stdout, /│ q +│ false +│ 0 +│ 0 +│ 1 /);
+    assert.match(millrace('retry', '--backend', url, 'queue:other').stdout, /^0 discarded jobs/);
+    assert.match(millrace('retry', '--backend', url, 'queue:q').stdout, /^1 discarded jobs are available again/);
+    assert.match(millrace('status', '--backend', url).stdout, /│ q +│ false +│ 0 +│ 1 +│ 0 /);
   });
 });
 

@@ -1,6 +1,7 @@
 /** `millrace status`: the queues and servers of a backend, as a table. */
 import { openBackend } from '../backend/open.ts';
 import { systemClock } from '../clock.ts';
+import { jobStates } from '../job/state.ts';
 import { describeFlags, readFlags } from './flags.ts';
 import { backendFlag } from './serve-options.ts';
 import { settingsText } from './settings-text.ts';
@@ -20,7 +21,8 @@ export async function run(args: readonly string[]): Promise<void> {
   try {
     const queues = await backend.counts();
     const rows = queues.map(({ queue, settings, ...counts }) => {
-      return [queue, { paused: settings.paused, ...counts, settings: settingsText(settings) }] as const;
+      const byState = Object.fromEntries(jobStates.map((state) => [state, counts[state]]));
+      return [queue, { paused: settings.paused, ...byState, settings: settingsText(settings) }] as const;
     });
     console.table(Object.fromEntries(rows));
     const now = systemClock.now();

@@ -156,6 +156,76 @@ describe('handle.result', () => {
     assert.equal(clock.pending, 0);
   });
 
+  it('looks again when something happened while it was looking', async () => {
+    const { backend, client, end, turns } = await setup();
+    const handle = await client.enqueue(render, { page: 1 });
+    const { list } = backend;
+    const gate = Promise.withResolvers<void>();
+    backend.list = async (...call) => {
+      const seen = await list(...call);
+      await gate.promise;
+      return seen;
+    };
+    const waiting = handle.result();
+    await turns();
+    await end(done('meanwhile'));
+    await turns();
+    gate.resolve();
+    assert.equal(await waiting, 'meanwhile');
+  });
+
+  it('does not take an answer from before it was asked', async () => {
+    const { backend, client, turns } = await setup();
+    const { list } = backend;
+    const gate = Promise.withResolvers<void>();
+    backend.list = async (...call) => {
+      const seen = await list(...call);
+      await gate.promise;
+      return seen;
+    };
+    const before = assert.rejects(client.handle('mine', render).result(), { code: 'MILLRACE_RESULT_NOT_KEPT' });
+    await turns();
+    const handle = await client.enqueue(render, { page: 1 }, { id: 'mine' });
+    const abort = new AbortController();
+    const after = assert.rejects(handle.result({ signal: abort.signal }), { name: 'AbortError' });
+    await turns();
+    gate.resolve();
+    await before;
+    await turns();
+    abort.abort();
+    await after;
+  });
+
+  it('reads on when the backend gives its answer in pieces', async () => {
+    const { backend, client, end } = await setup();
+    const handles = await client.enqueueMany(render, [{ page: 1 }, { page: 2 }, { page: 3 }]);
+    await end(done('done'));
+    const { list } = backend;
+    backend.list = (filter, page) => list(filter, { ...page, limit: 1 });
+    assert.deepEqual(await Promise.all(handles.map((handle) => handle.result())), ['done', 'done', 'done']);
+  });
+
+  it('leaves no timer and no listener behind when it has its answer', async () => {
+    const { clock, backend, client, end, turns } = await setup();
+    let listening = 0;
+    const listen = backend.listen.bind(backend);
+    backend.listen = (...call) => {
+      listening++;
+      const stop = listen(...call);
+      return () => {
+        listening--;
+        stop();
+      };
+    };
+    const { signal } = new AbortController();
+    const waiting = (await client.enqueue(render, { page: 1 })).result({ signal, timeout: 1_000 });
+    await turns();
+    assert.equal(listening, 1);
+    await end(done('done'));
+    await waiting;
+    assert.deepEqual([listening, clock.pending, getEventListeners(signal, 'abort').length], [0, 0, 0]);
+  });
+
   it('finds out by its poll when the word got lost', async () => {
     const { clock, backend, client, end, turns } = await setup();
     backend.listen = () => () => undefined;

@@ -128,8 +128,11 @@ describe('the options of an enqueue', () => {
       code: 'MILLRACE_OPTION_INVALID',
     });
     await assert.rejects(client.enqueue(plain, { n: 2 }, { delays: 1 } as object), { code: 'MILLRACE_OPTION_UNKNOWN' });
-    assert.ok((await good).isNew);
-    assert.equal((await backend.list({})).jobs.length, 1);
+    const tooLong = { customer: 'c'.repeat(256), n: 1 };
+    const neighbour = client.enqueue(plain, { n: 1 });
+    await assert.rejects(client.enqueue(rich, tooLong), { code: 'MILLRACE_OPTION_INVALID' });
+    assert.ok((await good).isNew && (await neighbour).isNew);
+    assert.equal((await backend.list({})).jobs.length, 2);
   });
 
   it('refuse a payload that is too large, before and after compression', async () => {

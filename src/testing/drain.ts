@@ -74,11 +74,8 @@ export class Drain {
     const { clock } = this.#setup;
     const first = this.#performed.length;
     const end = advance === undefined ? (scheduled ? Number.POSITIVE_INFINITY : clock.now()) : clock.now() + advance;
-    let ran = 0;
-    do {
-      ran = this.#performed.length;
-      await this.#rounds(queue, first + limit);
-    } while ((await this.#moveOn(queue, end, advance !== undefined)) || this.#performed.length > ran);
+    do await this.#rounds(queue, first + limit);
+    while (await this.#moveOn(queue, end, advance !== undefined));
     if (advance !== undefined) await clock.advance(end - clock.now());
     const drained = { completed: 0, failed: 0, discarded: 0, cancelled: 0, snoozed: 0, returned: 0 };
     for (const { outcome } of this.#performed.slice(first)) drained[outcome]++;

@@ -88,7 +88,7 @@ function fetchOldestNode() {
 
 function runConsumer(project, node) {
   rmSync(join(project, 'jobs.db'), { force: true });
-  assert.equal(run('node', ['consumer.ts'], project, node), 'hello world\n144\n');
+  assert.equal(run('node', ['consumer.ts'], project, node), 'hello world\n144\n42\n');
 }
 
 function runCommand(project, node) {
