@@ -37,6 +37,7 @@ export interface Key extends Placed {
   tag: number;
   /** When its head may start, if its rate does not allow it now. */
   permitAt: number | undefined;
+  isIdle: boolean;
   /** Forgotten: a job that comes back to it is one of a new key of that name. */
   isDropped: boolean;
 }
@@ -48,7 +49,8 @@ export class Keys {
   readonly #keys = new Map<string, Key>();
   readonly #heads = new Heap<Key>(isNext);
   readonly #timed = new Heap<Key>((a, b) => (a.permitAt as number) < (b.permitAt as number));
-  readonly #idle = new Set<Key>();
+  /** Keys without jobs that still have a turn or a start to answer for. */
+  readonly #idle = new Heap<Key>((a, b) => a.fullAt < b.fullAt);
   /** Keys whose next job may be another one. */
   readonly #touched = new Set<Key>();
   readonly #pending: Set<Keys>;
@@ -91,6 +93,7 @@ export class Keys {
       number: 0,
       tag: 0,
       permitAt: undefined,
+      isIdle: false,
       isDropped: false,
       spot: 0,
     };
@@ -104,7 +107,7 @@ export class Keys {
     this.arrange(now);
   }
 
-  /** A job is in the state that it carries. To be followed by `arrange`, as are the next two. */
+  /** A job is in the state that it carries. To be followed by `arrange`, as `exit` is. */
   enter(job: StoredJob): void {
     if (!job.key) return;
     if (job.key.isDropped) job.key = this.get(job.key.name);
@@ -133,6 +136,15 @@ export class Keys {
   /** Keys whose rate allows a job by now stand in line again. */
   promote(now: number): void {
     for (let key = this.#timed.peek(); key && (key.permitAt as number) <= now; key = this.#timed.peek()) {
+      this.#place(key, now);
+    }
+  }
+
+  /** A clock that was put back may forbid what it allowed before: such a key leaves the line again. */
+  check(now: number): void {
+    const { rate } = this.#settings;
+    if (!rate) return;
+    for (let key = this.#heads.peek(); key && permits(rate, key.fullAt, now) < 1; key = this.#heads.peek()) {
       this.#place(key, now);
     }
   }
@@ -171,9 +183,8 @@ export class Keys {
   tidy(now: number, limit: number, isPlainIdle: boolean): number {
     if (isPlainIdle) this.#finish = 0;
     let count = 0;
-    for (const key of this.#idle) {
-      if (count >= limit) break;
-      if (key.fullAt > now) continue;
+    for (let key = this.#idle.peek(); key && key.fullAt <= now && count < limit; key = this.#idle.peek()) {
+      this.#wake(key);
       this.#drop(key);
       count++;
     }
@@ -196,6 +207,7 @@ export class Keys {
   /** The key stands where it belongs: in line with its next job, in wait of its rate, or nowhere. */
   #place(key: Key, now: number): void {
     const { rate } = this.#settings;
+    this.#wake(key);
     const next = this.#next(key);
     const isEarly = next !== undefined && rate !== null && permits(rate, key.fullAt, now) < 1;
     const permitAt = isEarly ? Math.max(now + 1, nextPermit(rate, key.fullAt, now)) : undefined;
@@ -226,14 +238,21 @@ export class Keys {
   /** An idle key is dropped at once when nobody could tell the difference, else by `tidy`. */
   #rest(key: Key, now: number): void {
     const isIdle = key.running + key.waiting === 0 && (key.parked === 0 || this.#settings.onFailure !== 'park');
-    if (!isIdle) this.#idle.delete(key);
-    else if (key.parked === 0 && key.fullAt <= now && key.finish <= this.#virtual) this.#drop(key);
-    else if (key.finish > 0 || key.fullAt > 0) this.#idle.add(key);
+    if (!isIdle) return;
+    if (key.parked === 0 && key.fullAt <= now && key.finish <= this.#virtual) this.#drop(key);
+    else if (key.finish > 0 || key.fullAt > 0) {
+      this.#idle.push(key);
+      key.isIdle = true;
+    }
+  }
+
+  #wake(key: Key): void {
+    if (key.isIdle) this.#idle.remove(key);
+    key.isIdle = false;
   }
 
   /** A key with jobs that have stopped for good is still counted; only its turns and starts are forgotten. */
   #drop(key: Key): void {
-    this.#idle.delete(key);
     key.finish = 0;
     key.fullAt = 0;
     if (key.parked > 0) return;

@@ -190,6 +190,7 @@ export class Queue {
 
   #next(now: number): StoredJob | undefined {
     const plain = this.#firstPlain();
+    this.keys.check(now);
     return this.keys.isQuiet ? plain : (this.keys.turn(plain, now) ?? plain);
   }
 
