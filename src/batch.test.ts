@@ -86,6 +86,18 @@ describe('Batcher', () => {
     ]);
   });
 
+  it('lets a batch refuse one item alone', async () => {
+    const refusal = new Error('not this one');
+    const batcher = new Batcher<number, number>({
+      run: async (items) => items.map((item) => (item === 2 ? Promise.reject(refusal) : item * 10)),
+    });
+    const ends = await Promise.allSettled([1, 2, 3].map((item) => batcher.add(item)));
+    assert.deepEqual(
+      ends.map((end) => (end.status === 'fulfilled' ? end.value : end.reason)),
+      [10, refusal, 30],
+    );
+  });
+
   it('takes a throw for a failed batch', async () => {
     const batcher = new Batcher<number, number>({
       run() {

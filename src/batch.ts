@@ -12,8 +12,11 @@
 import { MillraceError } from './errors.ts';
 
 export interface BatcherOptions<I, O> {
-  /** Does the work; resolves to the results in the order of the items. A result left out is `undefined`. */
-  run(items: I[]): Promise<readonly O[]>;
+  /**
+   * Does the work; resolves to the results in the order of the items. A result left out is `undefined`; one that is a
+   * promise may reject for its item alone.
+   */
+  run(items: I[]): Promise<readonly (O | Promise<O>)[]>;
   /** Most items in one batch. Minimum 1. Default 1000. */
   maxItems?: number;
   /** Most batches under way at once. Minimum 1. Default 1; with 2, results may arrive out of order between batches. */
@@ -22,12 +25,12 @@ export interface BatcherOptions<I, O> {
 
 interface Call<I, O> {
   item: I;
-  resolve(result: O): void;
+  resolve(result: O | Promise<O>): void;
   reject(error: unknown): void;
 }
 
 export class Batcher<I, O> {
-  readonly #run: (items: I[]) => Promise<readonly O[]>;
+  readonly #run: (items: I[]) => Promise<readonly (O | Promise<O>)[]>;
   readonly #maxItems: number;
   readonly #maxInFlight: number;
   #waiting: Call<I, O>[] = [];
@@ -90,7 +93,7 @@ export class Batcher<I, O> {
   async #send(calls: Call<I, O>[]): Promise<void> {
     try {
       const results = await this.#run(calls.map((call) => call.item));
-      for (let i = 0; i < calls.length; i++) calls[i]?.resolve(results[i] as O);
+      for (let i = 0; i < calls.length; i++) calls[i]?.resolve(results[i] as O | Promise<O>);
     } catch (error) {
       for (const call of calls) call.reject(error);
     }

@@ -12,7 +12,7 @@ import type { AddGroup, AddResult, Backend, ChangeResult, NewJob } from '../back
 import type { ScheduleRecord } from '../backend/schedule.ts';
 import { Batcher } from '../batch.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import { assertKnown, assertOption, MillraceError } from '../errors.ts';
+import { assertKnown, assertOption, isError, MillraceError } from '../errors.ts';
 import type { JobDefinition, PayloadOf, ResultOf } from '../job/job.ts';
 import { nextTick, parseRule, type ScheduleRule, serializeRule } from '../job/rule.ts';
 import { validate } from '../job/schema.ts';
@@ -93,7 +93,7 @@ export class Client<const Jobs extends readonly JobDefinition[] = readonly []> {
     this.#maxPayload = maxPayload;
     this.#maxWaiting = maxWaiting;
     this.#middleware = middleware;
-    this.#adds = new Batcher({ run: (groups) => backend.add(groups) });
+    this.#adds = new Batcher({ run: (groups) => addAll(backend, groups) });
     this.#results = new Results({ backend, clock, poll: pollInterval });
     this.#home = { backend, clock, results: this.#results, maxPayload };
   }
@@ -297,6 +297,29 @@ const known = {
   pollInterval: true,
   clock: true,
 } as const satisfies Record<keyof ClientOptions<[]>, true>;
+
+/**
+ * All groups in one call. When the backend finds something in one of them that it does not take, each goes alone, so that
+ * nobody is refused for what another one asked.
+ */
+async function addAll(
+  backend: Backend,
+  groups: readonly AddGroup[],
+): Promise<readonly (AddResult | Promise<AddResult>)[]> {
+  try {
+    return await backend.add(groups);
+  } catch (error) {
+    const isRefusal = isError(error, 'OPTION_INVALID') || isError(error, 'NOT_SUPPORTED');
+    if (!isRefusal || groups.length === 1) throw error;
+    const results: Promise<AddResult>[] = [];
+    for (const group of groups) {
+      const result = backend.add([group]).then(([only]) => only as AddResult);
+      results.push(result);
+      await result.catch(() => undefined); // one after the other: their order is that of the calls
+    }
+    return results;
+  }
+}
 
 function stored(result: AddResult): Stored {
   switch (result.status) {

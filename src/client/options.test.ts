@@ -135,6 +135,26 @@ describe('the options of an enqueue', () => {
     assert.equal((await backend.list({})).jobs.length, 2);
   });
 
+  it('that only the backend can refuse are refused for those who gave them, and the others keep their order', async () => {
+    const { client, backend } = await setup();
+    const { id } = await client.enqueue(plain, { n: 0 });
+    const taken = await client.enqueue(plain, { n: 0 });
+    await backend.act({ kind: 'remove' }, {});
+    const ends = await Promise.allSettled([
+      client.enqueue(plain, { n: 1 }),
+      client.enqueue(plain, { n: 2 }, { id }), // an id as the backend gives them
+      client.enqueue(plain, { n: 3 }),
+      client.enqueue(plain, { n: 4 }, { id: taken.id }),
+      client.enqueue(plain, { n: 5 }),
+    ]);
+    assert.deepEqual(
+      ends.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'fulfilled', 'rejected', 'fulfilled'],
+    );
+    const stored = (await backend.list({})).jobs.map(({ payload }) => String(payload));
+    assert.deepEqual(stored, ['{"n":1}', '{"n":3}', '{"n":5}']);
+  });
+
   it('refuse a payload that is too large, before and after compression', async () => {
     const { client } = await setup({ maxPayload: 100 });
     const job = defineJob({ name: 'blob', run: (_: string) => undefined });
