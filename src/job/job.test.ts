@@ -26,6 +26,8 @@ describe('defineJob', () => {
       ['timeout', { name: 'a', timeout: 0, run }],
       ['run', { name: 'a' }],
       ['batch.size', { name: 'a', batch: { size: 0, run } }],
+      ['unique.period', { name: 'a', run, unique: { mode: 'throttle' } }],
+      ['codec', { name: 'a', run, codec: { name: 'half', encode: () => Buffer.of() } }],
       ['batch.wait', { name: 'a', batch: { size: 1, wait: -1, run } }],
       ['run', { name: 'a', run, batch: { size: 1, run } }],
       ['run', { name: 'a', run, thread: new URL('file:///a') }],

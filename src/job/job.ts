@@ -11,7 +11,7 @@ import { type Backoff, polynomial } from './backoff.ts';
 import { type Codec, json } from './codec.ts';
 import type { Control } from './control.ts';
 import type { StandardSchema } from './schema.ts';
-import type { UniqueOptions } from './unique.ts';
+import { assertUnique, type UniqueOptions } from './unique.ts';
 
 /** What a running job knows about itself. */
 export interface JobContext {
@@ -216,6 +216,9 @@ export function defineJob(
     Array.isArray(tags) || isFunction(tags),
     'an array of strings, or a function of the payload',
   );
+  if (unique !== undefined) assertUnique(unique);
+  const isCodec = typeof codec?.name === 'string' && isFunction(codec.encode) && isFunction(codec.decode);
+  assertOption('codec', codec, isCodec, 'an object with `name`, `encode` and `decode`');
   const rules = {
     name,
     queue,
