@@ -140,12 +140,18 @@ describe('how an attempt ends', () => {
 
   it('completes a job whose result cannot be written, without it', async () => {
     const job = defineJob({ name: 'a', keepFor: DAY, run: (_: null) => ({ big: 1n }) });
-    const { backend, server, client, seen, counted, end } = await setup([job]);
+    const dropped = defineJob({ name: 'b', run: (_: null) => ({ big: 1n }) });
+    const { backend, server, client, of, counted, end } = await setup([job, dropped]);
     await server.start();
     const { id } = await client.enqueue(job, null);
-    const [lost] = await seen('result-lost');
-    assert.ok(isError(lost?.error, 'PAYLOAD_NOT_JSON'));
-    await counted('completed', 1);
+    await client.enqueue(dropped, null);
+    await counted('completed', 2);
+    const lost = of('result-lost');
+    assert.deepEqual(
+      lost.map(({ job, error }) => [job.id, isError(error, 'PAYLOAD_NOT_JSON')]),
+      [[id, true]],
+      'what nobody keeps is not written at all',
+    );
     assert.equal((await backend.get(id))?.result, undefined);
     await end();
   });
@@ -259,11 +265,18 @@ describe('what a job reports', () => {
       },
     });
     const { clock, backend, server, client, counted, end } = await setup([job]);
+    const { report } = backend;
+    let calls = 0;
+    backend.report = (id, reports) => {
+      calls++;
+      return report.call(backend, id, reports);
+    };
     await server.start();
     const { id } = await client.enqueue(job, null);
     await counted('completed', 1);
     late();
     await clock.advance(1_000);
+    assert.equal(calls, 1);
     const record = await backend.get(id);
     assert.equal(record?.progress, '"half"');
     assert.deepEqual(
@@ -286,9 +299,16 @@ describe('what a job reports', () => {
       },
     });
     const { backend, server, client, counted, end } = await setup([job]);
+    const { report } = backend;
+    let longest = 0;
+    backend.report = (id, reports) => {
+      for (const { log = [] } of reports) longest = Math.max(longest, log.length);
+      return report.call(backend, id, reports);
+    };
     await server.start();
     const { id } = await client.enqueue(job, null);
     await counted('completed', 1);
+    assert.equal(longest, 1_000, 'the others do not even leave');
     const record = await backend.get(id);
     assert.equal(record?.log?.length, 1_000);
     assert.equal(record?.log?.[0]?.text, '4001');

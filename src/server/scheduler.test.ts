@@ -145,7 +145,9 @@ describe('Scheduler', () => {
     await put('limited', { every: 1_000, anchor: from, limit: 2 });
     await put('ending', { every: 1_000, anchor: from, end: from + 3_000 });
     await put('late', { every: 1_000, anchor: from, limit: 2, catchUp: 'all' });
-    await clock.advance(10_000);
+    await clock.advance(2_000);
+    for (const key of ['limited', 'late']) assert.equal((await record(key))?.nextAt, undefined, key);
+    await clock.advance(8_000);
     assert.deepEqual(
       [await ticks('limited'), await ticks('ending'), await ticks('late')].map(({ length }) => length),
       [2, 3, 2],

@@ -336,6 +336,23 @@ describe('JobServer', () => {
     await backend.close();
   });
 
+  it('asks ever more slowly where the clock of the backend is behind its own', async () => {
+    const clock = new VirtualClock();
+    const memory = new MemoryBackend({ clock });
+    let claims = 0;
+    const backend = altered(memory, {
+      claim: async () => {
+        claims++;
+        return { jobs: [], nextAt: clock.now() - 5 };
+      },
+    });
+    const { server, end } = await setup([defineJob({ name: 'a', run: () => 1 })], { backend, clock });
+    await server.start();
+    await clock.advance(1_000);
+    assert.ok(claims > 5 && claims < 15, `${claims} claims in a second`);
+    await end();
+  });
+
   it('refuses two jobs of one name and options that cannot be', () => {
     const backend = new MemoryBackend();
     const job = defineJob({ name: 'a', run: () => 1 });
@@ -346,6 +363,8 @@ describe('JobServer', () => {
       { lease: 10 },
       { queues: [] },
       { queues: { a: 0 } },
+      { maxAbandoned: -1 },
+      { middleware: [1] },
     ]) {
       assert.throws(() => new JobServer({ backend, jobs: [job], ...(options as object) }), {
         code: 'MILLRACE_OPTION_INVALID',

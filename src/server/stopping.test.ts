@@ -80,6 +80,32 @@ describe('a job that somebody cancels', () => {
     await end();
   });
 
+  it('is left out of a batch that is full and waits for a worker', async () => {
+    const { run, open } = deaf();
+    const payloads: unknown[] = [];
+    const blocker = defineJob({ name: 'blocker', run });
+    const batch = {
+      size: 2,
+      wait: 60_000,
+      run: async (items: readonly { payload: unknown }[]) => void payloads.push(...items.map(({ payload }) => payload)),
+    };
+    const job = defineJob({ name: 'a', batch });
+    const options = { workers: 1, prefetch: 4 };
+    const { server, client, counts, seen, counted, cancel, end } = await setup([blocker, job], options);
+    await server.start();
+    await client.enqueue(blocker, null);
+    await seen('started');
+    const [first] = await client.enqueueMany(job, [1, 2]);
+    await until(async () => (await counts()).running === 3);
+    await cancel(first?.id ?? '');
+    await turn();
+    open(0);
+    await counted('cancelled', 1);
+    await seen('completed', 2);
+    assert.deepEqual(payloads, [2]);
+    await end();
+  });
+
   it('is taken out of a batch that gathers', async () => {
     const sizes: number[] = [];
     const batch = { size: 10, wait: 1_000, run: async (items: readonly unknown[]) => void sizes.push(items.length) };
@@ -188,7 +214,7 @@ describe('a body that does not heed its signal', () => {
 
   it('is settled as cancelled after its grace when somebody cancelled it', async () => {
     const { run, open } = deaf();
-    const job = defineJob({ name: 'a', grace: 500, run });
+    const job = defineJob({ name: 'a', timeout: 60_000, grace: 500, run });
     const { clock, server, client, seen, counted, cancel, end } = await setup([job]);
     await server.start();
     const { id } = await client.enqueue(job, null);
@@ -198,8 +224,9 @@ describe('a body that does not heed its signal', () => {
     await clock.advance(500);
     await counted('cancelled', 1);
     await seen('abandoned');
-    open(1);
     await end();
+    open(1);
+    await until(() => server.abandoned === 0);
   });
 
   it('keeps its worker when maxAbandoned others are left behind, until one of them or itself has ended', async () => {
