@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
 import { openBackend } from './open.ts';
 
@@ -34,10 +35,24 @@ describe('openBackend', () => {
     const wrong = [
       ['synchronous=off', 'OPTION_INVALID'],
       ['sync=full', 'OPTION_UNKNOWN'],
+      ['shared=yes', 'OPTION_INVALID'],
     ];
     for (const [query, code] of wrong) {
       await assert.rejects(openBackend(`sqlite:${folder}/jobs.db?${query}`), { code: `MILLRACE_${code}` });
     }
+  });
+
+  it('puts jobs into the file of another program when the URL says so', async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'millrace-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const path = join(folder, 'app.db');
+    const app = new DatabaseSync(path);
+    app.exec('CREATE TABLE orders (id INTEGER PRIMARY KEY)');
+    app.close();
+    await assert.rejects(openBackend(`sqlite:${path}`), { code: 'MILLRACE_NOT_A_DATABASE' });
+    const backend = await openBackend(`sqlite:${path}?shared=true`);
+    assert.deepEqual(await backend.counts(), []);
+    await backend.close();
   });
 
   it('leaves nothing running when opening fails', async () => {

@@ -4,10 +4,12 @@
  *   memory:            in this process; lost when it ends
  *   sqlite:./jobs.db   a file, made with its folder when it is not there; relative to the working directory
  *   sqlite:./jobs.db?synchronous=normal   faster on slow disks; a power cut may cost the last commits, a crash does not
+ *   sqlite:./app.db?shared=true           in a file that is another program's, beside its tables
  */
 import { type Clock, systemClock } from '../clock.ts';
 import { assertOption, MillraceError } from '../errors.ts';
 import type { Backend } from './backend.ts';
+import type { SqliteOptions } from './sqlite/backend.ts';
 
 export interface OpenBackendOptions {
   /** Default: the system's. */
@@ -40,12 +42,21 @@ async function make(url: string, clock: Clock): Promise<Backend> {
 }
 
 /** Throws OPTION_UNKNOWN and OPTION_INVALID: a setting that is not understood must not be dropped in silence. */
-function sqliteOptions(query: string): { synchronous?: 'full' | 'normal' } {
-  const { synchronous, ...others } = Object.fromEntries(new URLSearchParams(query));
-  for (const option of Object.keys(others)) {
-    throw new MillraceError('OPTION_UNKNOWN', { option, suggestion: 'synchronous' });
+function sqliteOptions(query: string): Pick<SqliteOptions, 'synchronous' | 'shared'> {
+  const settings = new URLSearchParams(query);
+  for (const option of settings.keys()) {
+    if (!Object.hasOwn(choices, option)) throw new MillraceError('OPTION_UNKNOWN', { option });
   }
-  if (synchronous === undefined) return {};
-  assertOption('synchronous', synchronous, synchronous === 'full' || synchronous === 'normal', "'full' or 'normal'");
-  return { synchronous: synchronous as 'full' | 'normal' };
+  const choice = (option: keyof typeof choices) => {
+    const value = settings.get(option);
+    const allowed = choices[option];
+    assertOption(option, value, value === null || allowed.includes(value), allowed.map(quoted).join(' or '));
+    return value;
+  };
+  const synchronous = choice('synchronous') as 'full' | 'normal' | null;
+  return { ...(synchronous && { synchronous }), shared: choice('shared') === 'true' };
 }
+
+const choices = { synchronous: ['full', 'normal'], shared: ['true', 'false'] };
+
+const quoted = (value: string) => `'${value}'`;
