@@ -29,7 +29,7 @@ export interface ConcludeOptions {
 const MAX_ERROR_TEXT = 4096;
 
 const COMPLETED: Ending = { kind: 'completed' };
-export const RETURNED: Ending = { kind: 'returned' };
+const RETURNED: Ending = { kind: 'returned' };
 
 /** For jobs whose definition is not known here, and back-offs that throw or answer nonsense. */
 const defaultBackoff = polynomial();
@@ -49,14 +49,17 @@ export function conclude(
     observe?.({ type: 'completed', job, value: end.value, took });
     return completed(job, end.value, definition, observe);
   }
-  if (attempt.cancelled) return cancelled(job, attempt.cancelled, options);
-  if (isError(attempt.reason, 'STOPPED')) {
-    observe?.({ type: 'returned', job });
-    return RETURNED;
-  }
+  if (attempt.cancelled || isError(attempt.reason, 'STOPPED')) return givenUp(attempt, options);
   if (isControl(thrown)) return controlled(job, thrown, options);
   // The reason of the abort says more than the AbortError that the body made of it.
   return failed(attempt, toError(attempt.reason ?? thrown), definition, options);
+}
+
+/** Of a body that did not finish its work because somebody told it to stop. */
+export function givenUp({ job, cancelled: order }: Attempt, options: ConcludeOptions): Ending {
+  if (order) return cancelled(job, order, options);
+  options.observe?.({ type: 'returned', job });
+  return RETURNED;
 }
 
 export function cancelled(job: ClaimedJob, error: MillraceError<'JOB_CANCELLED'>, options: ConcludeOptions): Ending {

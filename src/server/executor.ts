@@ -19,7 +19,7 @@ import { decodePayload } from '../job/codec.ts';
 import type { JobDefinition } from '../job/job.ts';
 import { type Deadline, Deadlines } from '../pool/deadlines.ts';
 import { performBatch } from './batch.ts';
-import { type ConcludeOptions, cancelled, conclude, RETURNED } from './conclude.ts';
+import { type ConcludeOptions, cancelled, conclude, givenUp } from './conclude.ts';
 import type { LeftBehind } from './left-behind.ts';
 import type { PerformMiddleware, Settled } from './middleware.ts';
 import type { Reporter } from './reporter.ts';
@@ -84,6 +84,7 @@ export class Executor {
     for (const running of this.#running) {
       const attempt = running.attempts.find(({ job }) => isFor(order, job));
       if (!attempt) continue;
+      if (attempt.settled) return true; // its outcome is on its way
       const isFirst = attempt.cancelled === undefined;
       attempt.cancelled = asError(order);
       if (isFirst) this.#stop(running, [attempt], attempt.cancelled);
@@ -105,21 +106,19 @@ export class Executor {
     }
   }
 
-  /** Hands back what runs on in spite of `abort`; its late outcome is dropped. Returns how many jobs that were. */
-  giveUp(): number {
+  /** Hands back what runs on in spite of `abort`; its late outcome is dropped. */
+  giveUp(): void {
     const given: Outcome[] = [];
     for (const running of this.#running) {
       this.#disarm(running);
       for (const attempt of running.attempts) {
         if (attempt.settled) continue;
         attempt.settled = true;
-        this.#options.observe?.({ type: 'returned', job: attempt.job });
-        given.push(outcome(attempt.job, RETURNED));
+        given.push(outcome(attempt.job, givenUp(attempt, this.#options)));
       }
     }
     this.#running.clear();
     this.#options.settle(given);
-    return given.length;
   }
 
   #isDropped(job: ClaimedJob): boolean {
@@ -177,7 +176,7 @@ export class Executor {
   /** Starts the time of the body. */
   #limit(running: Running): void {
     const { attempts, definition } = running;
-    if (definition?.timeout === undefined || running.left) return;
+    if (definition?.timeout === undefined || !this.#running.has(running)) return;
     const { name, timeout } = definition;
     const over = () => this.#stop(running, attempts, new MillraceError('JOB_TIMEOUT', { name, timeout }));
     running.deadlines.push(this.#deadlines.add(timeout, over));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Order } from '../backend/backend.ts';
 import { isError } from '../errors.ts';
 import { fixed } from '../job/backoff.ts';
 import { snooze } from '../job/control.ts';
@@ -165,6 +166,45 @@ describe('a job that somebody cancels', () => {
     open(undefined);
     await counted('completed', 1);
     await end();
+  });
+
+  it('is cancelled and not handed back when the server stops meanwhile', async () => {
+    const { run, open } = deaf();
+    const job = defineJob({ name: 'a', grace: 60_000, run });
+    const { clock, backend, server, client, seen, cancel, end } = await setup([job], { stopDeadline: 1_000 });
+    await server.start();
+    const { id } = await client.enqueue(job, null);
+    await seen('started');
+    await cancel(id);
+    await turn();
+    const stopped = server.stop();
+    await turn();
+    await clock.advance(1_000);
+    await clock.advance(1_000);
+    await stopped;
+    await seen('cancelled');
+    assert.equal((await backend.get(id))?.state, 'cancelled');
+    open(1);
+    await end();
+  });
+
+  it('is left alone by an order that comes after its end', async () => {
+    const { run, open } = deaf();
+    const job = defineJob({ name: 'a', timeout: 1_000, grace: 60_000, backoff: fixed(60_000), run });
+    const { clock, backend, server, client, seen, of, end } = await setup([job]);
+    const orders: Order[] = [];
+    backend.orders = async () => orders;
+    await server.start();
+    await client.enqueue(job, null);
+    const [started] = await seen('started');
+    await clock.advance(61_000);
+    await seen('abandoned');
+    orders.push({ kind: 'cancel', id: started?.job.id ?? '', claim: started?.job.claim ?? 0, reason: 'too late' });
+    await clock.advance(5_000);
+    assert.equal(of('cancelled').length, 0);
+    await end();
+    open(1);
+    await until(() => server.abandoned === 0);
   });
 
   it('hears of it at the next beat when the word was lost', async () => {
