@@ -145,6 +145,11 @@ describe('Client', () => {
       await client.enqueue('plain', { n: 'one' });
       // @ts-expect-error `n` is missing
       await client.enqueue(checked, {});
+      const result: string = await (await client.enqueue('plain', { n: 1 })).result();
+      const page: { n: number } | undefined = (await client.handle('id', 'plain').get())?.payload;
+      // @ts-expect-error the result is text
+      const number: number = await client.handle('id', plain).result();
+      assert.ok([result, page, number]);
       // @ts-expect-error no such name
       await client.enqueue('absent', {});
     };

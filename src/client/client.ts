@@ -198,7 +198,8 @@ export class Client<const Jobs extends readonly JobDefinition[] = readonly []> {
 
   /**
    * Makes jobs come by themselves, or changes how: a schedule of the same key is replaced, and keeps its place in time
-   * while its rule is the same. So a program may say its schedules at every start.
+   * while its rule is the same. So a program may say its schedules at every start. Its jobs are made by servers, so they
+   * pass no middleware of a client.
    * Throws SCHEDULE_INVALID, PEER_MISSING (cron needs `croner`), and what `enqueue` throws; then nothing was changed.
    */
   async schedule<Ref extends JobRef<Jobs>>(

@@ -102,7 +102,7 @@ describe('Inspector', () => {
       (await backend.list({ where: [{ path: ['n'], is: '=', value: Number(text) }] })).jobs[0]?.runAt;
     for (const n of [0, 1, 999, 1_000, 2_099]) assert.equal(await at(String(n)), start + n * 10, `job ${n}`);
     const wrong = { rate: { limit: 0, per: 1 } };
-    assert.throws(() => inspector.retry('', wrong), { code: 'MILLRACE_OPTION_INVALID' });
+    await assert.rejects(inspector.retry('', wrong), { code: 'MILLRACE_OPTION_INVALID' });
   });
 
   it('pauses, resumes and sets queues, and knows the servers', async () => {

@@ -102,7 +102,7 @@ export class Inspector {
    * Scheduled, retryable and ended jobs become available, now or at the given rate; ended ones start over at attempt 1, their
    * history kept. Completed and quarantined ones only when the filter names their state or their ids.
    */
-  retry(filter: string | JobFilter, options: RetryOptions = {}): Promise<number> {
+  async retry(filter: string | JobFilter, options: RetryOptions = {}): Promise<number> {
     const { rate, ...rest } = options;
     if (rate === undefined) return this.#act(filter, rest, () => ({ kind: 'retry' }));
     assertKnown(rate, { limit: true, per: true }, 'rate');
