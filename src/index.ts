@@ -55,10 +55,12 @@ export {
   type JobContext,
   type JobDefinition,
   type JobOptions,
+  moduleOf,
   type PayloadOf,
   type ResultOf,
   type ThreadBody,
   type ThreadJobContext,
+  type ThreadModule,
 } from './job/job.ts';
 export { losslessJson } from './job/lossless-json.ts';
 export type { CronRule, IntervalRule, RuleBounds, ScheduleRule } from './job/rule.ts';

@@ -153,6 +153,15 @@ type Plain<Result> = Exclude<Result, Control>;
 type BodyPayload<Body> = Body extends (payload: infer Payload, ...rest: never[]) => unknown ? Payload : never;
 type BodyResult<Body> = Body extends (...args: never[]) => infer Result ? Plain<Awaited<Result>> : never;
 
+/** The URL of a module whose default export is a `Body`, as the compiler sees it. */
+export type ThreadModule<Body> = URL & { readonly [body]?: Body };
+declare const body: unique symbol;
+
+/** The same URL, with the type of what is there: a module that the main thread should not load can only be named. */
+export function moduleOf<Module extends { readonly default: ThreadBody }>(url: URL): ThreadModule<Module['default']> {
+  return url;
+}
+
 /** A job whose payloads are checked when they are enqueued, and typed by the schema. */
 export function defineJob<const Name extends string, Payload, Result>(
   job: Named<Name, Payload> & {
@@ -172,22 +181,23 @@ export function defineJob<const Name extends string, Payload, Result>(
   },
 ): JobDefinition<Name, Payload, Plain<Result>>;
 /**
- * A job whose body is the default export of a module, and runs in a thread: for bodies that compute. It is typed by naming
- * the module's type:
+ * A job whose body is the default export of a module, and runs in a thread: for bodies that compute.
  *
- *   defineJob<typeof import('./resize.ts').default>({ name: 'resize', thread: new URL('./resize.ts', import.meta.url) })
+ *   const module = moduleOf<typeof import('./resize.ts')>(new URL('./resize.ts', import.meta.url));
+ *   const resize = defineJob({ name: 'resize', thread: module });
  *
  * Payload and result go from thread to thread as structured clones. A body that goes on `grace` ms after its signal aborted
  * is ended with its thread; one that kills its thread (memory, `process.exit`) fails its own attempt with THREAD_DIED.
  */
-export function defineJob<Body extends ThreadBody = ThreadBody<unknown>>(
-  job: Named<string, BodyPayload<Body>> & {
+export function defineJob<const Name extends string, Body extends ThreadBody = ThreadBody<unknown>>(
+  job: Named<Name, BodyPayload<Body>> & {
     readonly schema?: StandardSchema<unknown, BodyPayload<Body>>;
-    readonly thread: URL;
+    /** A plain URL does as well; its payload is `unknown`. */
+    readonly thread: ThreadModule<Body>;
     /** Threads that run it in a server. Integer from 1. Default: one per core, at most the server's workers. */
     readonly threads?: number;
   },
-): JobDefinition<string, BodyPayload<Body>, BodyResult<Body>>;
+): JobDefinition<Name, BodyPayload<Body>, BodyResult<Body>>;
 export function defineJob(
   job: Named<string, unknown> & Handlers & { readonly schema?: StandardSchema },
 ): JobDefinition {

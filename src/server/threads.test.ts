@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isError } from '../errors.ts';
 import { fixed } from '../job/backoff.ts';
-import { defineJob, type PayloadOf, type ResultOf } from '../job/job.ts';
-import type body from './fixtures/body.ts';
+import { defineJob, moduleOf, type PayloadOf, type ResultOf } from '../job/job.ts';
 import { setup, until } from './fixtures/support.ts';
 
-const module = new URL('./fixtures/body.ts', import.meta.url);
+const module = moduleOf<typeof import('./fixtures/body.ts')>(new URL('./fixtures/body.ts', import.meta.url));
 /** So long, in virtual ms, that what a real thread takes to say something does not matter. */
 const LONG = 10_000_000;
 /** Nothing else moves while LONG passes. */
@@ -15,7 +14,7 @@ const rules = { name: 'acts', thread: module, threads: 1, backoff: fixed(60_000)
 
 describe('a job whose body is a module', () => {
   it('runs in a thread with the decoded payload and a context, and answers', async () => {
-    const job = defineJob<typeof body>({ ...rules, tags: ['t'] });
+    const job = defineJob({ ...rules, tags: ['t'] });
     const { server, client, seen, end } = await setup([job]);
     await server.start();
     const { id } = await client.enqueue(job, { act: 'answer', n: 21 }, { headers: { h: 'v' }, key: 'k' });
@@ -37,7 +36,7 @@ describe('a job whose body is a module', () => {
   });
 
   it('is typed by the module (checked by the compiler)', () => {
-    const job = defineJob<typeof body>(rules);
+    const job = defineJob(rules);
     const payload: PayloadOf<typeof job> = { act: 'answer', n: 1 };
     // @ts-expect-error the payload has a number
     const wrong: PayloadOf<typeof job> = { act: 'answer', n: '1' };
@@ -46,7 +45,7 @@ describe('a job whose body is a module', () => {
   });
 
   it('reports progress and lines from the thread, before it ends', async () => {
-    const job = defineJob<typeof body>({ ...rules, keepFor: 60_000 });
+    const job = defineJob({ ...rules, keepFor: 60_000 });
     const { backend, server, client, counted, end } = await setup([job]);
     await server.start();
     const { id } = await client.enqueue(job, { act: 'report', n: 5 });
@@ -57,7 +56,7 @@ describe('a job whose body is a module', () => {
   });
 
   it('fails, snoozes and discards as any other', async () => {
-    const job = defineJob<typeof body>(rules);
+    const job = defineJob(rules);
     const { clock, server, client, seen, counted, end } = await setup([job]);
     await server.start();
     await client.enqueue(job, { act: 'throw', n: 7 });
@@ -72,7 +71,7 @@ describe('a job whose body is a module', () => {
   });
 
   it('fails its own attempt when it kills its thread, and the next gets a new one', async () => {
-    const job = defineJob<typeof body>(rules);
+    const job = defineJob(rules);
     const { server, client, seen, end } = await setup([job]);
     await server.start();
     await client.enqueue(job, { act: 'exit', n: 0 });
@@ -84,7 +83,7 @@ describe('a job whose body is a module', () => {
   });
 
   it('hears of a cancellation by its signal', async () => {
-    const job = defineJob<typeof body>(rules);
+    const job = defineJob(rules);
     const { clock, backend, server, client, counted, cancel, end } = await setup([job]);
     await server.start();
     const { id } = await client.enqueue(job, { act: 'wait', n: 0 });
@@ -95,7 +94,7 @@ describe('a job whose body is a module', () => {
   });
 
   it('may use its grace to end in order', async () => {
-    const job = defineJob<typeof body>({ ...rules, timeout: LONG, grace: LONG });
+    const job = defineJob({ ...rules, timeout: LONG, grace: LONG });
     const { clock, backend, server, client, seen, of, end } = await setup([job], quiet);
     await server.start();
     const { id } = await client.enqueue(job, { act: 'polite', n: 0 });
@@ -112,7 +111,7 @@ describe('a job whose body is a module', () => {
   });
 
   it('is ended with its thread when its grace is over, at a timeout that runs from its begin', async () => {
-    const job = defineJob<typeof body>({ ...rules, timeout: LONG, grace: LONG, maxAttempts: 1 });
+    const job = defineJob({ ...rules, timeout: LONG, grace: LONG, maxAttempts: 1 });
     const { clock, backend, server, client, seen, of, end } = await setup([job], quiet);
     await server.start();
     const { id } = await client.enqueue(job, { act: 'spin', n: 0 });
@@ -129,7 +128,7 @@ describe('a job whose body is a module', () => {
   });
 
   it('does not count the wait for a thread as its time', async () => {
-    const job = defineJob<typeof body>({ ...rules, timeout: LONG, maxAttempts: 1 });
+    const job = defineJob({ ...rules, timeout: LONG, maxAttempts: 1 });
     const { clock, backend, server, client, seen, of, cancel, end } = await setup([job], { ...quiet, workers: 2 });
     await server.start();
     const { id } = await client.enqueue(job, { act: 'wait', n: 0 });
@@ -148,7 +147,7 @@ describe('a job whose body is a module', () => {
   });
 
   it('is handed back, and its thread ended, when it does not heed the stop', async () => {
-    const job = defineJob<typeof body>({ ...rules, grace: 60_000 });
+    const job = defineJob({ ...rules, grace: 60_000 });
     const { clock, backend, server, client, of, end } = await setup([job], { stopDeadline: 1_000 });
     await server.start();
     const { id } = await client.enqueue(job, { act: 'spin', n: 0 });
