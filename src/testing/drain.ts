@@ -24,7 +24,10 @@ export interface DrainOptions {
   readonly queue?: string;
   /** Also jobs whose time has not come: the clock is moved to each, as far as it takes. Default false. */
   readonly scheduled?: boolean;
-  /** Lets this many ms pass, runs what becomes due on the way, and makes the ticks of schedules. Excludes `scheduled`. */
+  /**
+   * Lets this many ms pass, for bodies that wait for the clock too, runs what becomes due on the way, and makes the ticks of
+   * schedules. Excludes `scheduled`.
+   */
   readonly advance?: number;
   /** Runs after which it gives up. Integer from 1. Default 10,000. */
   readonly limit?: number;
@@ -74,7 +77,8 @@ export class Drain {
     const { clock } = this.#setup;
     const first = this.#performed.length;
     const end = advance === undefined ? (scheduled ? Number.POSITIVE_INFINITY : clock.now()) : clock.now() + advance;
-    do await this.#rounds(queue, first + limit);
+    const until = advance === undefined ? clock.now() : end;
+    do await this.#rounds(queue, first + limit, until);
     while (await this.#moveOn(queue, end, advance !== undefined));
     if (advance !== undefined) await clock.advance(end - clock.now());
     const drained = { completed: 0, failed: 0, discarded: 0, cancelled: 0, snoozed: 0, returned: 0 };
@@ -83,8 +87,8 @@ export class Drain {
   }
 
   /** Until one finds nothing to do. */
-  async #rounds(queue: string | undefined, most: number): Promise<void> {
-    while (await this.#round(await this.#queues(queue), most)) {
+  async #rounds(queue: string | undefined, most: number, until: number): Promise<void> {
+    while (await this.#round(await this.#queues(queue), most, until)) {
       // another one
     }
   }
@@ -96,8 +100,8 @@ export class Drain {
     return [...new Set([...known, ...jobs.map((job) => job.queue)])];
   }
 
-  /** False when there was nothing to do. */
-  async #round(queues: readonly string[], most: number): Promise<boolean> {
+  /** False when there was nothing to do. Bodies that wait for the clock see it go on, up to `until`. */
+  async #round(queues: readonly string[], most: number, until: number): Promise<boolean> {
     const { backend, clock, jobs, middleware } = this.#setup;
     if (queues.length === 0) return false;
     const watch = new Watch((await backend.dueSchedules(1)).due.length > 0);
@@ -120,6 +124,8 @@ export class Drain {
     try {
       while (!(await watch.isQuiet())) {
         if (this.#performed.length >= most) break;
+        const next = clock.nextAt;
+        if (watch.isWaiting && next !== undefined && next <= until) await clock.advance(next - clock.now());
       }
     } finally {
       await server.stop();
@@ -165,6 +171,8 @@ export class Drain {
 class Watch {
   error: Error | undefined;
   didSomething = false;
+  /** Bodies run, and nothing has happened lately. */
+  isWaiting = false;
   #claimed = false;
   #ticksDue: boolean;
   #running = 0;
@@ -197,6 +205,8 @@ class Watch {
     if (this.error) return true;
     const before = this.#events;
     for (let i = 0; i < QUIET; i++) await new Promise((resolve) => setImmediate(resolve));
-    return this.#claimed && !this.#ticksDue && this.#running <= 0 && this.#events === before;
+    const isStill = this.#claimed && !this.#ticksDue && this.#events === before;
+    this.isWaiting = isStill && this.#running > 0;
+    return isStill && this.#running <= 0;
   }
 }

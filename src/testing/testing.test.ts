@@ -132,21 +132,22 @@ describe('testJobs', () => {
     await assert.rejects(jobs.drain({ scheduled: true, limit: 5 }), { name: 'AssertionError', message: /"forever"/ });
   });
 
-  it('lets a body wait for the clock', async () => {
-    const begun = Promise.withResolvers<void>();
+  it('lets the clock go on for bodies that wait for it, as far as it was told', async () => {
     const slow = defineJob({
       name: 'slow',
-      run(): Promise<void> {
-        begun.resolve();
-        return sleep(jobs.clock, 50);
-      },
+      timeout: 100,
+      run: (ms: number, { signal }) => sleep(jobs.clock, ms, signal),
     });
     await using jobs = await testJobs({ jobs: [slow] });
-    await jobs.client.enqueue(slow, {});
-    const drained = jobs.drain();
-    await begun.promise;
-    await jobs.clock.advance(50);
-    assert.equal((await drained).completed, 1);
+    const began = jobs.clock.now();
+    await jobs.client.enqueue(slow, 50);
+    await jobs.client.enqueue(slow, 1_000, { maxAttempts: 1 });
+    assert.deepEqual(
+      await jobs.drain({ advance: 200 }).then(({ completed, discarded }) => [completed, discarded]),
+      [1, 1],
+    );
+    assert.equal(jobs.clock.now() - began, 200);
+    assert.match(jobs.assertDiscarded(slow).error.message, /longer than its timeout/);
   });
 
   it('says what is enqueued, and what is there instead', async () => {

@@ -26,6 +26,7 @@ import type { JobDefinition, PayloadOf, ResultOf } from '../job/job.ts';
 import type { PerformMiddleware } from '../server/middleware.ts';
 import { Drain, type Drained, type DrainOptions, type Performed } from './drain.ts';
 import { matches, type PartOf } from './match.ts';
+import type { Outcome } from './perform.ts';
 
 export type { Drained, DrainOptions, Performed } from './drain.ts';
 export { type JobRun, type Outcome, type PerformOptions, performJob } from './perform.ts';
@@ -74,7 +75,7 @@ export class TestJobs<const Jobs extends readonly JobDefinition[]> {
 
   /**
    * Runs everything that can run now, and what that enqueues, until nothing is left. Resolves to how the runs ended.
-   * A body that waits for the clock needs somebody to turn it meanwhile: `Promise.all([drain(), clock.advance(50)])`.
+   * A body that waits for the clock, or for its timeout, needs `advance`: without it the drain waits as long as the body.
    * Rejects with an AssertionError at `limit` jobs: they would go on for ever.
    */
   drain(options: DrainOptions = {}): Promise<Drained> {
@@ -124,12 +125,12 @@ export class TestJobs<const Jobs extends readonly JobDefinition[]> {
     assert.fail(`no ${sentence(job, expected)} was run; there were: ${others.join('') || 'none of that name'}`);
   }
 
-  assertCompleted<Job extends JobDefinition>(job: Job, expected: RunExpected<Job> = {}): Performed<Job> {
-    return this.assertPerformed(job, { ...expected, outcome: 'completed' });
+  assertCompleted<Job extends JobDefinition>(job: Job, expected: RunExpected<Job> = {}): Ended<Job, 'completed'> {
+    return this.assertPerformed(job, { ...expected, outcome: 'completed' }) as Ended<Job, 'completed'>;
   }
 
-  assertDiscarded<Job extends JobDefinition>(job: Job, expected: RunExpected<Job> = {}): Performed<Job> {
-    return this.assertPerformed(job, { ...expected, outcome: 'discarded' });
+  assertDiscarded<Job extends JobDefinition>(job: Job, expected: RunExpected<Job> = {}): Ended<Job, 'discarded'> {
+    return this.assertPerformed(job, { ...expected, outcome: 'discarded' }) as Ended<Job, 'discarded'>;
   }
 
   /** Ends waiting for results, and lets go of all jobs. */
@@ -142,6 +143,9 @@ export class TestJobs<const Jobs extends readonly JobDefinition[]> {
     return this.close();
   }
 }
+
+/** A run that ended in this way. */
+export type Ended<Job, How extends Outcome['outcome']> = Extract<Performed<Job>, { readonly outcome: How }>;
 
 type View<Job> = JobView<PayloadOf<Job>, ResultOf<Job>>;
 
