@@ -136,7 +136,7 @@ describe('testJobs', () => {
     const slow = defineJob({
       name: 'slow',
       timeout: 100,
-      run: (ms: number, { signal }) => sleep(jobs.clock, ms, signal),
+      run: (ms: number, { signal }): Promise<void> => sleep(jobs.clock, ms, signal),
     });
     await using jobs = await testJobs({ jobs: [slow] });
     const began = jobs.clock.now();
