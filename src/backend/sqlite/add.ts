@@ -5,7 +5,7 @@
  * unique rule may lead to a job that is there.
  */
 import type { Unique } from '../backend.ts';
-import type { Connection, Statement } from './connection.ts';
+import type { Connection, Statement, Value } from './connection.ts';
 import { type Jobs, special, stateOf, waiting } from './jobs.ts';
 import type { Journal } from './journal.ts';
 import type { Lines } from './lines.ts';
@@ -24,6 +24,15 @@ import {
 
 /** At most this many expired keys are removed by one add; it brings fewer new ones than this. */
 const FORGET_LIMIT = 1_000;
+
+/** Stands for a time in `started_at`, and is as long as one. */
+const NEVER = 1e14;
+
+/** Plain jobs that one statement stores: each run of a statement costs nearly as much as a row. */
+const AT_ONCE = 8;
+
+/** Values of a row of `#insert`. */
+const WIDTH = 9;
 
 /** A template with its numbers in this file. */
 interface Kind {
@@ -52,11 +61,14 @@ export class Adder {
   readonly #uniques: Uniques;
   readonly #journal: Journal;
   readonly #insert: Statement;
+  readonly #insertAtOnce: Statement;
   readonly #insertMore: Statement;
   readonly #putOwn: Statement;
   readonly #findOnce: Statement;
   readonly #putOnce: Statement;
   readonly #forget: Statement;
+  /** Of plain jobs that are not written yet: what `#insert` takes, row after row. */
+  #rows: Value[] = [];
 
   constructor(db: Connection, registry: Registry, jobs: Jobs, lines: Lines, uniques: Uniques, journal: Journal) {
     this.#registry = registry;
@@ -64,14 +76,18 @@ export class Adder {
     this.#lines = lines;
     this.#uniques = uniques;
     this.#journal = journal;
-    this.#insert = db.prepare(
-      `INSERT INTO millrace_jobs (number, state, server, claim, queue, name, priority, attempt, max_attempts, crashes,
-         run_at, added_at, started_at, payload) VALUES (?, ?, NULL, 0, ?, ?, ?, 1, ?, 0, ?, ?, ?, ?)`,
-    );
+    const row = `(?, ?, NULL, 0, ?, ?, ?, 1, ?, 0, ?, ?, ${NEVER}, ?)`;
+    const insert = (rows: number) =>
+      db.prepare(
+        `INSERT INTO millrace_jobs (number, state, server, claim, queue, name, priority, attempt, max_attempts, crashes,
+           run_at, added_at, started_at, payload) VALUES ${Array<string>(rows).fill(row).join(', ')}`,
+      );
+    this.#insert = insert(1);
+    this.#insertAtOnce = insert(AT_ONCE);
     this.#insertMore = db.prepare(
       `INSERT INTO millrace_jobs (number, state, server, claim, queue, name, priority, attempt, max_attempts, crashes,
-         run_at, added_at, started_at, special, key, keep_for, extras, payload)
-         VALUES (?, ?, NULL, 0, ?, ?, ?, 1, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         run_at, added_at, started_at, special, key, major, minor, extras, payload)
+         VALUES (?, ?, NULL, 0, ?, ?, ?, 1, ?, 0, ?, ?, ${NEVER}, ?, ?, ?, ?, ?, ?)`,
     );
     this.#putOwn = db.prepare('INSERT INTO millrace_ids (id, job) VALUES (?, ?)');
     this.#findOnce = db.prepare(
@@ -106,7 +122,6 @@ export class Adder {
       const limit = groups[2 * group + 1] as number;
       const key = keys.get(group);
       const seen: Answer | undefined = skips?.has(group) ? [2] : key && this.#repeated(key, now);
-      let items: Item[] | undefined;
       if (more && !seen && hasAny(more, first, count)) {
         const drafts: Omit<Item, 'before'>[] = [];
         for (const end = first + count; at < end; at++) {
@@ -114,7 +129,7 @@ export class Adder {
           start += payload.byteLength;
           drafts.push({ kind: kindOf(at), runAt: runAt?.[at] ?? now, payload, extra: more.get(at) });
         }
-        items = this.#resolve(drafts, now);
+        const items = this.#resolve(drafts, now);
         const result = this.#full(countNew(items), limit) ?? this.#storeItems(items, now);
         if (key && result[0] !== 3) this.#remember(key, result, count, now);
         answer.push(result);
@@ -130,7 +145,13 @@ export class Adder {
         if (!refusal) this.#store(kindOf(at), now, runAt?.[at] ?? now, payload);
       }
     }
+    this.#flush();
     return answer;
+  }
+
+  /** Forgets what was not written: the transaction was rolled back. */
+  reset(): void {
+    this.#rows = [];
   }
 
   /** Drops some idempotency keys whose time is over; how many. */
@@ -167,9 +188,20 @@ export class Adder {
   #store({ queue, name, priority, maxAttempts }: Kind, now: number, runAt: number, payload: Uint8Array): void {
     const state = runAt > now ? 'scheduled' : 'available';
     const number = this.#registry.takeNumber();
-    this.#insert.run(number, S[state], queue.id, name, priority, maxAttempts, runAt, now, now, payload);
+    this.#rows.push(number, S[state], queue.id, name, priority, maxAttempts, runAt, now, payload);
+    if (this.#rows.length === AT_ONCE * WIDTH) {
+      this.#insertAtOnce.run(...this.#rows);
+      this.#rows = [];
+    }
     queue.change(state, 1);
     if (queue.isWatched) this.#journal.record(queue, { number, name, attempt: 1, extras: null }, 'added', now);
+  }
+
+  /** Writes what is left of the plain jobs. */
+  #flush(): void {
+    const rows = this.#rows;
+    this.#rows = [];
+    for (let at = 0; at < rows.length; at += WIDTH) this.#insert.run(...rows.slice(at, at + WIDTH));
   }
 
   /** Finds what is there already, without a write: after this the group may still be refused. */
@@ -233,15 +265,15 @@ export class Adder {
     const keyId = key === undefined ? null : this.#lines.keyId(queue, key);
     const keyed = { number, queue: queue.id, key: keyId ?? 0, state: S[state], stopped: false };
     const stored = keyId === null ? S[state] : this.#lines.step(undefined, keyed);
+    const [major, minor] = stored === S.behind ? [keyId, priority] : [null, null];
     const bits =
       (keyId === null ? 0 : special.keyed) |
       (keepFor === undefined ? 0 : special.kept) |
       (unique ? special.unique : 0) |
       (id === undefined ? 0 : special.own);
-    const keep = keepFor === undefined ? null : Math.ceil(keepFor);
     const text = Object.keys(extras).length > 0 ? JSON.stringify(extras) : null;
     const who = [number, stored, queue.id, name, priority, maxAttempts] as const;
-    this.#insertMore.run(...who, runAt, now, now, bits || null, keyId, keep, text, payload);
+    this.#insertMore.run(...who, runAt, now, bits || null, keyId, major, minor, text, payload);
     if (id !== undefined) this.#putOwn.run(id, number);
     if (unique) this.#uniques.put(queue.id, unique, number, id, now);
     queue.change(state, 1);

@@ -70,7 +70,7 @@ export class Claimer {
       return statement;
     };
 
-    // `state <= 3` and `state = 4` are spelled as the partial indexes spell them, or SQLite would not use those.
+    // `state <= 3`, `state = 4` and `state >= 6` are spelled as the partial indexes spell them, or SQLite would not use those.
     const due = (state: number) => `WHERE state <= 3 AND state = ${state} AND queue = ?`;
     this.#promote = perState(
       (state) => `UPDATE millrace_jobs SET state = ${S.available} WHERE number IN (SELECT number FROM millrace_jobs
@@ -88,15 +88,15 @@ export class Claimer {
          WHERE state = 4 AND queue = ? ORDER BY priority, run_at, number LIMIT ? OFFSET ?`,
     );
     this.#head = arrays(
-      `SELECT ${claimColumns}, key, tag, special & ${special.stopped} FROM millrace_jobs
-         WHERE state = 10 AND queue = ? ORDER BY priority, tag, number LIMIT 1`,
+      `SELECT ${claimColumns}, key, minor, special & ${special.stopped} FROM millrace_jobs
+         WHERE state >= 6 AND queue = ? AND state = ${S.head} ORDER BY major, minor, number LIMIT 1`,
     );
     this.#lease = db.prepare(
       `UPDATE millrace_jobs SET state = ${S.running}, server = ?, claim = claim + 1, started_at = ?
          WHERE number IN (SELECT value FROM json_each(?))`,
     );
     this.#leaseHead = db.prepare(
-      `UPDATE millrace_jobs SET state = ${S.running}, server = ?, claim = claim + 1, started_at = ?, tag = NULL,
+      `UPDATE millrace_jobs SET state = ${S.running}, server = ?, claim = claim + 1, started_at = ?, major = NULL, minor = NULL,
          special = special & ~${special.stopped} WHERE number = ?`,
     );
   }

@@ -40,16 +40,16 @@ export interface JobRow {
   readonly run_at: number;
   readonly added_at: number;
   readonly started_at: number | null;
-  readonly ended_at: number | null;
   readonly special: number | null;
   readonly key: number | null;
-  readonly keep_for: number | null;
+  /** When it ended, if it has. */
+  readonly major: number | null;
   readonly errors: string | null;
   readonly extras: string | null;
 }
 
 export const jobColumns = `number, state, server, claim, queue, name, priority, attempt, max_attempts, crashes, run_at,
-  added_at, started_at, ended_at, special, key, keep_for, errors, extras`;
+  added_at, started_at, special, key, major, errors, extras`;
 
 /** What changes besides the state; absent: stays. */
 export interface Change {
@@ -106,6 +106,8 @@ export class Jobs {
   readonly #own: Statement;
   readonly #move: Statement;
   readonly #complete: Statement;
+  readonly #keep: Statement;
+  readonly #unkeep: Statement;
   readonly #delete: Statement;
   readonly #mark: Statement;
   readonly #rewrite: Statement;
@@ -122,18 +124,20 @@ export class Jobs {
     this.#find = db.prepare(`SELECT ${jobColumns} FROM millrace_jobs WHERE number = ?`);
     this.#own = db.prepare('SELECT job FROM millrace_ids WHERE id = ?');
     this.#move = db.prepare(
-      `UPDATE millrace_jobs SET state = ?, server = NULL, key = ?, run_at = ?, attempt = ?, crashes = ?, ended_at = ?,
-         special = ?, errors = ?, result = NULL WHERE number = ?`,
+      `UPDATE millrace_jobs SET state = ?, server = NULL, key = ?, run_at = ?, attempt = ?, crashes = ?, major = ?,
+         minor = ?, special = ?, errors = ?, result = NULL WHERE number = ?`,
     );
     this.#complete = db.prepare(
-      `UPDATE millrace_jobs SET state = ${S.completed}, server = NULL, ended_at = ?, special = ?, result = ?
+      `UPDATE millrace_jobs SET state = ${S.completed}, server = NULL, major = ?, special = ?, result = ?
          WHERE number = ?`,
     );
+    this.#keep = db.prepare('INSERT INTO millrace_kept (at, job) VALUES (?, ?)');
+    this.#unkeep = db.prepare('DELETE FROM millrace_kept WHERE at = ? AND job = ?');
     this.#delete = db.prepare('DELETE FROM millrace_jobs WHERE number = ?');
     this.#mark = db.prepare('UPDATE millrace_jobs SET special = ? WHERE number = ?');
     this.#rewrite = db.prepare(
-      `UPDATE millrace_jobs SET payload = coalesce(?, payload), priority = ?, max_attempts = ?, run_at = ?, extras = ?
-         WHERE number = ?`,
+      `UPDATE millrace_jobs SET payload = coalesce(?, payload), priority = ?, max_attempts = ?, run_at = ?, extras = ?,
+         major = iif(state = ${S.head}, ?, major), minor = iif(state >= ${S.behind}, ?, minor) WHERE number = ?`,
     );
     this.#dropOwn = db.prepare('DELETE FROM millrace_ids WHERE id = ?');
     this.#dropUnique = db.prepare('DELETE FROM millrace_uniques WHERE job = ? AND coalesce(until <= ?, 1)');
@@ -166,8 +170,8 @@ export class Jobs {
     const state = key === null ? S[to] : this.#lines.step(keyedOf(job), at);
     const bits = ((job.special ?? 0) & ~special.ordered & ~special.stopped) | (stopped ? special.stopped : 0);
     const history = errors ? JSON.stringify(errors) : job.errors;
-    const endedAt = isEnded ? now : null;
-    this.#move.run(state, key, runAt, attempt, crashes, endedAt, bits || null, history, job.number);
+    const [major, minor] = isEnded ? [now, null] : state >= S.behind ? [key, job.priority] : [null, null];
+    this.#move.run(state, key, runAt, attempt, crashes, major, minor, bits || null, history, job.number);
     if (has(job, special.unique)) this.#setOver.run(Number(isEnded), job.number);
     if (isEnded) this.#registry.tell('news');
   }
@@ -176,7 +180,7 @@ export class Jobs {
   complete(job: JobRow, result: Uint8Array | undefined, now: number): void {
     const queue = this.#count(job, 'completed');
     this.record(job, 'completed', now);
-    if (job.keep_for === null) {
+    if (!has(job, special.kept)) {
       this.#erase(job, now, false);
       return;
     }
@@ -184,6 +188,7 @@ export class Jobs {
     if (has(job, special.keyed)) this.#lines.step(keyedOf(job), undefined);
     if (has(job, special.unique)) this.#setOver.run(1, job.number);
     this.#complete.run(now, (job.special ?? 0) & ~special.ordered, result ?? null, job.number);
+    this.#keep.run(keptUntil(job, now), job.number);
     queue.add('kept', 1);
     this.#registry.tell('news');
   }
@@ -218,11 +223,20 @@ export class Jobs {
   rewrite(job: JobRow, content: Content, now: number): void {
     const { payload, priority = job.priority, maxAttempts = job.max_attempts, runAt, facts } = content;
     const extras = facts ? withFacts(job.extras, facts) : job.extras;
-    this.#rewrite.run(payload ?? null, priority, maxAttempts, runAt ?? job.run_at, extras, job.number);
+    this.#rewrite.run(
+      payload ?? null,
+      priority,
+      maxAttempts,
+      runAt ?? job.run_at,
+      extras,
+      priority,
+      priority,
+      job.number,
+    );
     const state = stateOf(job.state);
     const later = state === 'retryable' ? state : 'scheduled';
     const to = runAt === undefined ? state : runAt > now ? later : 'available';
-    const changed = { ...job, extras };
+    const changed = { ...job, priority, extras };
     if (to === state) this.#lines.touch(job);
     else
       this.move(changed, to as 'scheduled', now, {
@@ -261,8 +275,10 @@ export class Jobs {
   #count(job: JobRow, to: JobState | undefined): QueueRow {
     const queue = this.queueOf(job);
     const from = stateOf(job.state);
-    if (from === 'completed') queue.add('kept', -1);
-    else queue.change(from, -1);
+    if (from === 'completed') {
+      queue.add('kept', -1);
+      this.#unkeep.run(keptUntil(job, job.major as number), job.number);
+    } else queue.change(from, -1);
     if (to) queue.change(to, 1);
     return queue;
   }
@@ -287,6 +303,11 @@ export function has(job: Pick<JobRow, 'special'>, bit: number): boolean {
 function withFacts(before: string | null, facts: Facts): string | null {
   const text = JSON.stringify({ ...(before === null ? {} : (JSON.parse(before) as Extras)), ...facts });
   return text === '{}' ? null : text;
+}
+
+/** Until when a completed job was to be kept. */
+function keptUntil({ extras }: JobRow, endedAt: number): number {
+  return endedAt + Math.ceil((JSON.parse(extras as string) as Extras).keepFor as number);
 }
 
 /** The history with one more error, the oldest falling out. */

@@ -47,5 +47,6 @@ export class Ledger {
     this.registry.reset();
     this.lines.reset();
     this.journal.reset();
+    this.adder.reset();
   }
 }

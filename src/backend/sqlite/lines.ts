@@ -82,10 +82,10 @@ export class Lines {
     );
     this.#job = db.prepare('SELECT priority, special & 64 AS stopped FROM millrace_jobs WHERE number = ?');
     this.#first = db.prepare(
-      `SELECT number, priority, state FROM millrace_jobs WHERE state >= 11 AND key = ? AND state = ?
-         ORDER BY priority, number LIMIT 1`,
+      `SELECT number, priority, state FROM millrace_jobs
+         WHERE state >= 6 AND queue = ? AND state = ? AND major = ? ORDER BY minor, number LIMIT 1`,
     );
-    this.#put = db.prepare('UPDATE millrace_jobs SET state = ?, tag = ? WHERE number = ?');
+    this.#put = db.prepare('UPDATE millrace_jobs SET state = ?, major = ?, minor = ? WHERE number = ?');
     this.#due = db.prepare(
       'SELECT id FROM millrace_keys WHERE wake_at IS NOT NULL AND queue = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?',
     );
@@ -236,12 +236,13 @@ export class Lines {
       next = undefined;
     }
     if (head && head !== next) {
-      this.#put.run(head.state, null, head.number);
+      this.#put.run(head.state, key.id, head.priority, head.number);
       queue.add('line', -1);
       key.head = null;
     }
     if (next && head !== next) {
-      this.#put.run(S.head, Math.max(queue.read('virtual'), key.finish), next.number);
+      const tag = Math.max(queue.read('virtual'), key.finish);
+      this.#put.run(S.head, next.priority, tag, next.number);
       queue.add('line', 1);
       queue.woken = true;
       key.head = next.number;
@@ -270,7 +271,7 @@ export class Lines {
   }
 
   #firstOf(key: KeyRow, state: number): Candidate | undefined {
-    return this.#first.get(key.id, state) as Candidate | undefined;
+    return this.#first.get(key.queue, state, key.id) as Candidate | undefined;
   }
 
   /** Moves the queue's time to `tag`; the end of a turn that begins there. */

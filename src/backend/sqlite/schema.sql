@@ -67,11 +67,10 @@ CREATE TABLE millrace_jobs (
   run_at INTEGER NOT NULL,      -- ms since the epoch, like every time here
   added_at INTEGER NOT NULL,
   started_at INTEGER,           -- means nothing before the first claim, but has its place: a claim needs no space
-  ended_at INTEGER,
   special INTEGER,              -- bits: what else belongs to it, see jobs.ts; NULL = nothing
   key INTEGER,                  -- row of millrace_keys; may be gone when the job has ended
-  tag REAL,                     -- its place in the line of keys
-  keep_for INTEGER,             -- ms after completion
+  major REAL,                   -- its place among those of its state, see millrace_other
+  minor REAL,
   errors TEXT,                  -- JSON, oldest first
   extras TEXT,                  -- JSON: id, key, tags, headers, keepFor
   payload BLOB NOT NULL,        -- late, so that a long one stands in nobody's way
@@ -84,15 +83,13 @@ CREATE INDEX millrace_due ON millrace_jobs (queue, state, run_at) WHERE state <=
 
 CREATE INDEX millrace_held ON millrace_jobs (server) WHERE state = 5;
 
-CREATE INDEX millrace_line ON millrace_jobs (queue, priority, tag) WHERE state = 10;
+CREATE INDEX millrace_other ON millrace_jobs (queue, state, major, minor) WHERE state >= 6;
 
-CREATE INDEX millrace_behind ON millrace_jobs (key, state, priority) WHERE state >= 11;
-
-CREATE INDEX millrace_ended ON millrace_jobs (state) WHERE state >= 6 AND state <= 9;
-
-CREATE INDEX millrace_retained ON millrace_jobs (queue, state, ended_at) WHERE state >= 6 AND state <= 9;
-
-CREATE INDEX millrace_kept ON millrace_jobs (queue, ended_at + keep_for) WHERE state = 8;
+CREATE TABLE millrace_kept (
+  at INTEGER NOT NULL,
+  job INTEGER NOT NULL,
+  PRIMARY KEY (at, job)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE millrace_keys (
   id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -59,13 +59,14 @@ describe('the schema', () => {
     ],
     [
       'a claim the first of the line of keys',
-      `SELECT number FROM millrace_jobs WHERE state = 10 AND queue = 1 ORDER BY priority, tag, number LIMIT 1`,
-      /line \(queue=\?\)/,
+      `SELECT number FROM millrace_jobs WHERE state >= 6 AND queue = 1 AND state = ${S.head} ORDER BY major, minor, number LIMIT 1`,
+      /other \(queue=\? AND state=\?\)/,
     ],
     [
       'a key its next job',
-      `SELECT number FROM millrace_jobs WHERE state >= 11 AND key = 1 AND state = ${S.behind} ORDER BY priority, number LIMIT 1`,
-      /behind \(key=\? AND state=\?\)/,
+      `SELECT number FROM millrace_jobs WHERE state >= 6 AND queue = 1 AND state = ${S.behind} AND major = 3
+         ORDER BY minor, number LIMIT 1`,
+      /other \(queue=\? AND state=\? AND major=\?\)/,
     ],
     [
       'what is due',
@@ -75,21 +76,9 @@ describe('the schema', () => {
     ['what a server holds', 'SELECT priority FROM millrace_jobs WHERE state = 5 AND server = 1', /held \(server=\?\)/],
     [
       'what has ended first',
-      `SELECT number FROM millrace_jobs WHERE state >= 6 AND state <= 9 AND queue = 1 AND state = 7 AND ended_at <= 5
-         ORDER BY ended_at, number LIMIT 9`,
-      /retained \(queue=\? AND state=\? AND ended_at<\?\)/,
-    ],
-    [
-      'whose time of being kept is over',
-      `SELECT number FROM millrace_jobs WHERE state = 8 AND queue = 1 AND ended_at + keep_for <= 5
-         ORDER BY ended_at + keep_for LIMIT 9`,
-      /kept \(queue=\? AND <expr><\?\)/,
-    ],
-    [
-      'a search what has ended',
-      `SELECT number FROM millrace_jobs INDEXED BY millrace_ended WHERE state >= 6 AND state <= 9 AND state = 7
-         AND number > 5 ORDER BY number LIMIT 9`,
-      /ended \(state=\? AND rowid>\?\)/,
+      `SELECT number FROM millrace_jobs WHERE state >= 6 AND queue = 1 AND state = 7 AND major <= 5
+         ORDER BY major, minor, number LIMIT 9`,
+      /other \(queue=\? AND state=\? AND major<\?\)/,
     ],
     [
       'keys that a rate lets go on',

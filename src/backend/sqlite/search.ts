@@ -1,8 +1,8 @@
 /**
  * Finding jobs. A look goes through the jobs in order of arrival, at most `scanLimit` of them, and says where to go on.
  *
- * Ended and running jobs are found by their states' indexes however many others wait; whatever else narrows a search is
- * compared job by job, the payload last.
+ * Ended and running jobs are found by index however many others wait, at the price of a look at the numbers of all that are
+ * kept; whatever else narrows a search is compared job by job, the payload last.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { assertOption } from '../../errors.ts';
@@ -10,7 +10,7 @@ import type { JobState } from '../../job/state.ts';
 import type { AttemptError } from '../backend.ts';
 import { type Condition, type Page, scanLimit } from '../filter.ts';
 import { holds, parsed } from '../memory/payload.ts';
-import { has, type JobRow, type Jobs, jobColumns, refOf, special, stateOf } from './jobs.ts';
+import { ended, has, type JobRow, type Jobs, jobColumns, refOf, special, stateOf } from './jobs.ts';
 import type { Notes } from './notes.ts';
 import type { Registry } from './registry.ts';
 import { type Answers, type Extras, stateNumbers as S, type WireFilter, type WireRecord } from './wire.ts';
@@ -35,8 +35,6 @@ type Full = JobRow & {
   readonly holder: string | null;
 };
 
-const indexed = { running: 'held', discarded: 'ended', cancelled: 'ended', completed: 'ended', quarantined: 'ended' };
-
 export class Search {
   readonly #registry: Registry;
   readonly #jobs: Jobs;
@@ -45,7 +43,8 @@ export class Search {
   readonly #one: StatementSync;
   readonly #payload: StatementSync;
   readonly #full: StatementSync;
-  readonly #inState: Readonly<Record<string, StatementSync>>;
+  readonly #running: StatementSync;
+  readonly #ended: StatementSync;
 
   constructor(db: DatabaseSync, registry: Registry, jobs: Jobs, notes: Notes) {
     this.#registry = registry;
@@ -60,14 +59,11 @@ export class Search {
            (SELECT millrace_servers.name FROM millrace_servers WHERE millrace_servers.id = server) AS holder
          FROM millrace_jobs WHERE number = ?`,
     );
-    // The condition of the partial index is spelled as there, or SQLite would not use it.
-    const inState = (state: keyof typeof indexed) => {
-      const where = state === 'running' ? 'state = 5' : `state >= 6 AND state <= 9 AND state = ${S[state]}`;
-      const from = `millrace_jobs INDEXED BY millrace_${indexed[state]}`;
-      return db.prepare(`SELECT number FROM ${from} WHERE ${where} AND number > ? ORDER BY number LIMIT ${CHUNK}`);
-    };
-    const states = Object.keys(indexed) as (keyof typeof indexed)[];
-    this.#inState = Object.fromEntries(states.map((state) => [state, inState(state)]));
+    // The conditions of the partial indexes are spelled as there, or SQLite would not use them.
+    const some = `number > ? ORDER BY number LIMIT ${scanLimit + 1}`;
+    const from = 'SELECT number FROM millrace_jobs INDEXED BY';
+    this.#running = db.prepare(`${from} millrace_held WHERE state = 5 AND ${some}`);
+    this.#ended = db.prepare(`${from} millrace_other WHERE state >= 6 AND queue = ? AND state = ? AND ${some}`);
   }
 
   list(filter: WireFilter, { after, limit = 100 }: Page): Answers['list'] {
@@ -98,12 +94,9 @@ export class Search {
   }
 
   /** Oldest first, those behind `after`. Those that were changed meanwhile are seen as they are then. */
-  *#candidates({ refs, states }: WireFilter, after: number): Generator<Seen> {
-    if (refs || states?.every((state) => state in indexed)) {
-      const numbers = refs
-        ? this.#numbersOf(refs)
-        : merge((states ?? []).map((state) => this.#numbersIn(state, after)));
-      for (const number of numbers) {
+  *#candidates({ refs, queue, states }: WireFilter, after: number): Generator<Seen> {
+    if (refs || states?.every((state) => state === 'running' || ended.has(state))) {
+      for (const number of refs ? this.#numbersOf(refs) : this.#numbersIn(states ?? [], queue, after)) {
         const job = number > after ? (this.#one.get(number) as unknown as Seen | undefined) : undefined;
         if (job) yield job;
       }
@@ -122,13 +115,20 @@ export class Search {
     return [...numbers].sort((a, b) => a - b);
   }
 
-  *#numbersIn(state: JobState, after: number): Generator<number> {
-    for (let last = after; ; ) {
-      const rows = this.#inState[state]?.all(last) as { number: number }[];
-      for (const { number } of rows) yield number;
-      if (rows.length < CHUNK) return;
-      last = (rows.at(-1) as { number: number }).number;
+  /** Of jobs that run or have ended, as many as one look goes through; of one queue, or of all. */
+  #numbersIn(states: readonly JobState[], queue: string | undefined, after: number): number[] {
+    const found: { number: number }[] = [];
+    for (const state of new Set(states)) {
+      if (state === 'running') found.push(...(this.#running.all(after) as { number: number }[]));
+      else {
+        for (const { id, name } of this.#registry.queues) {
+          if (queue !== undefined && name !== queue) continue;
+          found.push(...(this.#ended.all(id, S[state], after) as { number: number }[]));
+        }
+      }
     }
+    const numbers = found.map(({ number }) => number).sort((a, b) => a - b);
+    return numbers.slice(0, scanLimit + 1);
   }
 
   #matcher({ queue, name, states, key, tag, addedFrom, addedBefore, error, where = [] }: WireFilter) {
@@ -155,7 +155,7 @@ export class Search {
   }
 
   #toRecord(row: Full): WireRecord {
-    const { number, started_at: startedAt, ended_at: endedAt, holder: server, result, extras } = row;
+    const { number, started_at: startedAt, major: endedAt, holder: server, result, extras } = row;
     const { id: _, ...more } = extrasOf(row);
     return {
       ref: refOf(number, extras),
@@ -172,7 +172,7 @@ export class Search {
       errors: JSON.parse(row.errors ?? '[]') as AttemptError[],
       ...more,
       ...(startedAt !== null && row.claim > 0 && { startedAt }),
-      ...(endedAt !== null && { endedAt }),
+      ...(endedAt !== null && ended.has(stateOf(row.state)) && { endedAt }),
       ...(server !== null && { server }),
       ...(result !== null && { result }),
       ...(has(row, special.noted) && this.#notes.read(number)),
@@ -193,18 +193,4 @@ function toCursor(after: string | undefined): number {
   const number = after === undefined ? -1 : /^\d{1,16}$/.test(after) ? Number(after) : Number.NaN;
   assertOption('after', after, Number.isSafeInteger(number), 'the `next` of a page');
   return number;
-}
-
-/** What several ascending sequences have, ascending. */
-function* merge(sources: readonly Generator<number>[]): Generator<number> {
-  const heads = sources.map((source) => ({ source, head: source.next() }));
-  for (;;) {
-    let first: (typeof heads)[number] | undefined;
-    for (const each of heads) {
-      if (!each.head.done && (!first || each.head.value < (first.head.value as number))) first = each;
-    }
-    if (!first) return;
-    yield first.head.value as number;
-    first.head = first.source.next();
-  }
 }

@@ -50,7 +50,7 @@ export class Settler {
     this.#delete = db.prepare('DELETE FROM millrace_jobs WHERE number IN (SELECT value FROM json_each(?))');
     this.#end = db.prepare(
       `UPDATE millrace_jobs SET state = ?, server = NULL, run_at = coalesce(?, run_at), attempt = attempt + ?,
-         ended_at = ?, errors = ${appended('?')} WHERE number = ?`,
+         major = ?, errors = ${appended('?')} WHERE number = ?`,
     );
   }
 

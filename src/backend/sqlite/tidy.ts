@@ -31,13 +31,10 @@ export class Tidier {
     this.#uniques = uniques;
     this.#adder = adder;
     this.#oldest = db.prepare(
-      `SELECT number FROM millrace_jobs WHERE state >= 6 AND state <= 9 AND queue = ? AND state = ? AND ended_at <= ?
-         ORDER BY ended_at, number LIMIT ?`,
+      `SELECT number FROM millrace_jobs WHERE state >= 6 AND queue = ? AND state = ? AND major <= ?
+         ORDER BY major, minor, number LIMIT ?`,
     );
-    this.#promised = db.prepare(
-      `SELECT number FROM millrace_jobs WHERE state = ${S.completed} AND queue = ? AND ended_at + keep_for <= ?
-         ORDER BY ended_at + keep_for LIMIT ?`,
-    );
+    this.#promised = db.prepare('SELECT job AS number FROM millrace_kept WHERE at <= ? ORDER BY at, job LIMIT ?');
   }
 
   /** How many were removed; 0: there is nothing to do for now. */
@@ -46,6 +43,7 @@ export class Tidier {
     for (const queue of this.#registry.queues) {
       for (const state of endedStates) removed += this.#trim(queue, state, now, LIMIT - removed);
     }
+    removed += this.#remove(this.#promised.all(now, LIMIT - removed), now);
     removed += this.#uniques.forget(now, LIMIT);
     removed += this.#lines.forget(now, LIMIT);
     return removed + this.#adder.forgetOnce(now);
@@ -55,17 +53,18 @@ export class Tidier {
     const { count, age } = queue.settings.retention[state];
     const kept = () => (state === 'completed' ? queue.read('kept') : queue.counts[state]);
     if (kept() === 0 || limit <= 0) return 0;
-    let removed = 0;
-    const remove = (rows: unknown[]) => {
-      for (const { number } of rows as { number: number }[])
-        this.#jobs.remove(this.#jobs.find(number) as JobRow, now, false);
-      removed += rows.length;
-    };
     // The count first: one that would expire anyway takes the place of one that came before it.
     const over = Math.min(kept() - count, limit);
-    if (over > 0) remove(this.#oldest.all(queue.id, S[state], Number.MAX_SAFE_INTEGER, over));
-    remove(this.#oldest.all(queue.id, S[state], now - Math.ceil(age), limit - removed));
-    if (state === 'completed') remove(this.#promised.all(queue.id, now, limit - removed));
-    return removed;
+    const always = Number.MAX_SAFE_INTEGER;
+    const removed = over > 0 ? this.#remove(this.#oldest.all(queue.id, S[state], always, over), now) : 0;
+    const old = this.#oldest.all(queue.id, S[state], now - Math.ceil(age), limit - removed);
+    return removed + this.#remove(old, now);
+  }
+
+  #remove(rows: unknown[], now: number): number {
+    for (const { number } of rows as { number: number }[]) {
+      this.#jobs.remove(this.#jobs.find(number) as JobRow, now, false);
+    }
+    return rows.length;
   }
 }

@@ -73,28 +73,31 @@ CREATE TABLE millrace_jobs (
   run_at INTEGER NOT NULL,      -- ms since the epoch, like every time here
   added_at INTEGER NOT NULL,
   started_at INTEGER,           -- means nothing before the first claim, but has its place: a claim needs no space
-  ended_at INTEGER,
   special INTEGER,              -- bits: what else belongs to it, see jobs.ts; NULL = nothing
   key INTEGER,                  -- row of millrace_keys; may be gone when the job has ended
-  tag REAL,                     -- its place in the line of keys
-  keep_for INTEGER,             -- ms after completion
+  major REAL,                   -- its place among those of its state, see millrace_other
+  minor REAL,
   errors TEXT,                  -- JSON, oldest first
   extras TEXT,                  -- JSON: id, key, tags, headers, keepFor
   payload BLOB NOT NULL,        -- late, so that a long one stands in nobody's way
   result BLOB
 ) STRICT;
 
--- A waiting or running job is in at most one of these, and leaves it when its state changes.
+-- A job is in exactly one of these, and goes to another one when its state changes. There are few of them because every
+-- write of a job asks each of them whether it is concerned.
 CREATE INDEX millrace_ready ON millrace_jobs (queue, priority, run_at) WHERE state = 4;
 CREATE INDEX millrace_due ON millrace_jobs (queue, state, run_at) WHERE state <= 3;
 CREATE INDEX millrace_held ON millrace_jobs (server) WHERE state = 5;
-CREATE INDEX millrace_line ON millrace_jobs (queue, priority, tag) WHERE state = 10;
-CREATE INDEX millrace_behind ON millrace_jobs (key, state, priority) WHERE state >= 11;
 
--- Ended jobs: for search, for retention, and for the time that each completed one was promised.
-CREATE INDEX millrace_ended ON millrace_jobs (state) WHERE state >= 6 AND state <= 9;
-CREATE INDEX millrace_retained ON millrace_jobs (queue, state, ended_at) WHERE state >= 6 AND state <= 9;
-CREATE INDEX millrace_kept ON millrace_jobs (queue, ended_at + keep_for) WHERE state = 8;
+-- Ended jobs by (time of the end), the line of keys by (priority, turn), those behind it by (key, priority).
+CREATE INDEX millrace_other ON millrace_jobs (queue, state, major, minor) WHERE state >= 6;
+
+-- When the time is over that a completed job was to be kept.
+CREATE TABLE millrace_kept (
+  at INTEGER NOT NULL,
+  job INTEGER NOT NULL,
+  PRIMARY KEY (at, job)
+) STRICT, WITHOUT ROWID;
 
 -- Keys that have jobs, or whose next job would be told by what they were given before.
 CREATE TABLE millrace_keys (
@@ -216,7 +219,7 @@ DELETE FROM sqlite_sequence WHERE name = 'millrace_servers';
 INSERT INTO sqlite_sequence (name, seq) SELECT 'millrace_servers', seq FROM sqlite_sequence WHERE name = 'servers';
 
 INSERT INTO millrace_jobs (number, state, server, claim, queue, name, priority, attempt, max_attempts, crashes, run_at,
-    added_at, started_at, ended_at, errors, payload)
+    added_at, started_at, major, errors, payload)
   SELECT number, state, server, claim, queue, name, priority, attempt, max_attempts, crashes, run_at, added_at,
     iif(claim > 0, NULL, added_at), ended_at, errors, payload FROM jobs;
 
