@@ -142,18 +142,21 @@ export class Claimer {
   #takeTurns(queue: QueueRow, holder: number, limit: number, now: number): ClaimRow[] {
     const rows: ClaimRow[] = [];
     const free: number[] = [];
+    const freeInAll = queue.free;
     let ahead: ClaimRow[] = [];
     let next = 0;
+    let head: HeadRow | undefined;
     while (rows.length < limit) {
-      if (next === ahead.length && queue.free > free.length) {
+      if (next === ahead.length && free.length < freeInAll) {
         ahead = this.#singles.all(queue.id, Math.min(AHEAD, limit - rows.length), free.length) as unknown as ClaimRow[];
         next = 0;
       }
       const single = ahead[next];
-      const head = this.#nextHead(queue, now);
+      head ??= this.#nextHead(queue, now);
       if (head && (!single || isBefore(head, single, this.#lines.freeTag(queue)))) {
         this.#takeHead(queue, holder, head, now);
         rows.push(head as unknown as ClaimRow);
+        head = undefined;
       } else if (single) {
         if (head) this.#lines.takeFree(queue);
         rows.push(single);
@@ -167,8 +170,8 @@ export class Claimer {
 
   #nextHead(queue: QueueRow, now: number): HeadRow | undefined {
     while (queue.read('line') > 0) {
-      const head = this.#head.get(queue.id) as unknown as HeadRow;
-      if (this.#lines.allows(queue, head[11], now)) return head;
+      const head = this.#head.get(queue.id) as unknown as HeadRow | undefined;
+      if (!head || this.#lines.allows(queue, head[11], now)) return head; // never absent, while the counts are right
     }
     return undefined;
   }

@@ -3,7 +3,7 @@ import type { JobState } from '../../job/state.ts';
 import type { ChangeResult } from '../backend.ts';
 import type { Action, Page } from '../filter.ts';
 import type { QueueCounts } from '../records.ts';
-import { changed, defaultSettings, type QueueSettings, type SettingsChange } from '../settings.ts';
+import { changed, defaultSettings, type KeySettings, type QueueSettings, type SettingsChange } from '../settings.ts';
 import { blob } from './connection.ts';
 import { ended, type JobRow, type Jobs, special, stateOf, waiting } from './jobs.ts';
 import type { Journal } from './journal.ts';
@@ -39,10 +39,11 @@ export class Desk {
   }
 
   configure(name: string, change: SettingsChange): QueueSettings {
-    const settings = changed(this.#registry.findQueue(name)?.settings ?? defaultSettings, change);
+    const before = this.#registry.findQueue(name)?.settings ?? defaultSettings;
+    const settings = changed(before, change);
     const queue = this.#registry.queue(name);
     queue.settings = settings;
-    this.#lines.changed(queue);
+    if (isOtherLine(before.keys, settings.keys)) this.#lines.changed(queue);
     this.#journal.changed(queue);
     return settings;
   }
@@ -120,4 +121,10 @@ export class Desk {
     if (waiting.has(state)) this.#jobs.stop(job, to, reason, now);
     return waiting.has(state);
   }
+}
+
+/** Whether other jobs may stand in line under these settings. It is a look at every key, so it is not taken for nothing. */
+function isOtherLine(before: KeySettings, { concurrency, onFailure, rate }: KeySettings): boolean {
+  const isSameRate = JSON.stringify(before.rate) === JSON.stringify(rate);
+  return before.concurrency !== concurrency || before.onFailure !== onFailure || !isSameRate;
 }

@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, describe, it, type TestContext } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { VirtualClock } from '../../clock.ts';
-import { add, claim, counts, job, server, settle } from '../conformance/support.ts';
+import { add, claim, counts, job, server, settle, text } from '../conformance/support.ts';
 import { SqliteBackend, type SqliteOptions } from './backend.ts';
 
 const folders: string[] = [];
@@ -52,6 +52,46 @@ describe('a file for jobs', () => {
     assert.equal((await second.counts()).find(({ queue }) => queue === 'paused')?.settings.paused, true);
     const [third] = await add(second, [job()]);
     assert.ok((third as string) > (ids[1] as string), 'numbers go on');
+  });
+
+  it('keeps the turns of its keys, its rates, orders, schedules, unique rules and events when it is closed', async (t) => {
+    const path = join(await folder(), 'jobs.db');
+    const clock = new VirtualClock();
+    const options = { clock, synchronous: 'normal' } as const;
+    const first = await opened(t, path, options);
+    await first.configure('q', { events: 5, rate: { limit: 2, per: 1000 }, keys: { concurrency: 1 } });
+    const unique = { key: 'u', mode: 'keep', states: ['running'] } as const;
+    await add(first, [job('a1', { key: 'a', unique }), job('a2', { key: 'a' }), job('b1', { key: 'b' }), job('free')]);
+    const [held] = await claim(first, 1);
+    await first.act({ kind: 'cancel', reason: 'enough' }, { states: ['running'] });
+    await first.report('a', [{ id: held?.id as string, claim: held?.claim as number, progress: '1' }]);
+    const schedule = { key: 's', rule: 'daily', job: job('tick'), nextAt: clock.now() };
+    await first.putSchedule(schedule);
+    const before = await Promise.all([
+      first.events(),
+      first.orders('a'),
+      first.schedules(),
+      first.list({}),
+      first.counts(),
+    ]);
+    await first.close();
+    const second = await opened(t, path, options);
+    const after = await Promise.all([
+      second.events(),
+      second.orders('a'),
+      second.schedules(),
+      second.list({}),
+      second.counts(),
+    ]);
+    assert.deepEqual(after, before);
+    assert.equal(after[0].events.length, 5);
+    assert.deepEqual(await second.add([{ jobs: [job('', { unique })] }]), [
+      { status: 'stored', ids: [held?.id], existing: [0] },
+    ]);
+    const claimed = await second.claim({ server: 'a', queues: ['q'], limit: 9 });
+    assert.deepEqual([claimed.jobs.map(text), claimed.nextAt], [['b1'], clock.now() + 500]);
+    await clock.advance(500);
+    assert.deepEqual((await claim(second)).map(text), ['free'], 'the only slot of key a is in use');
   });
 
   it('does not give the number of a removed job again', async (t) => {

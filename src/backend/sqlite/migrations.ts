@@ -3,7 +3,7 @@
  * test keeps it true. A step is never changed once a release has it.
  *
  * The version stands in our own table. A file that is ours alone also carries it in its header, for programs of the first
- * schema, which look there.
+ * schema, which look there. Those must be stopped before: one that has the file open finds its tables gone.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { newStoreId } from '../ids.ts';
