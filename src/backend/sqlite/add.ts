@@ -6,7 +6,7 @@
  */
 import type { Unique } from '../backend.ts';
 import type { Connection, Statement, Value } from './connection.ts';
-import { type Jobs, special, stateOf, waiting } from './jobs.ts';
+import { type Jobs, stateOf, waiting } from './jobs.ts';
 import type { Journal } from './journal.ts';
 import type { Lines } from './lines.ts';
 import type { QueueRow, Registry } from './registry.ts';
@@ -19,6 +19,7 @@ import {
   type Once,
   type Ref,
   stateNumbers as S,
+  special,
   type Template,
 } from './wire.ts';
 

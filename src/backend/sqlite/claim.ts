@@ -7,12 +7,12 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { MillraceError } from '../../errors.ts';
 import { nextPermit, permits, taken } from '../bucket.ts';
-import { type Jobs, special } from './jobs.ts';
+import type { Jobs } from './jobs.ts';
 import type { Journal } from './journal.ts';
 import type { Lines } from './lines.ts';
 import type { QueueRow, Registry } from './registry.ts';
 import type { Servers } from './servers.ts';
-import { type ClaimAnswer, type ClaimRequest, stateNumbers as S, type Template } from './wire.ts';
+import { type ClaimAnswer, type ClaimRequest, stateNumbers as S, special, type Template } from './wire.ts';
 
 /** At most this many due jobs are promoted by one claim: it must not hold the file for long after a night of waiting. */
 const PROMOTE_LIMIT = 10_000;
@@ -181,7 +181,7 @@ export class Claimer {
     const [number, key, tag, stopped] = [head[0], head[11], head[12], head[13] !== 0];
     this.#leaseHead.run(holder, now, number);
     this.#lines.take(queue, { number, queue: queue.id, key, state: S.head, stopped }, tag, now);
-    this.#lines.arrange(now);
+    this.#lines.arrange(now, false);
   }
 
   #started(queue: QueueRow, rows: readonly ClaimRow[], now: number): void {

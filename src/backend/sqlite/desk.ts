@@ -5,7 +5,7 @@ import type { Action, Page } from '../filter.ts';
 import type { QueueCounts } from '../records.ts';
 import { changed, defaultSettings, type KeySettings, type QueueSettings, type SettingsChange } from '../settings.ts';
 import { blob } from './connection.ts';
-import { ended, type JobRow, type Jobs, special, stateOf, waiting } from './jobs.ts';
+import { ended, type JobRow, type Jobs, stateOf, waiting } from './jobs.ts';
 import type { Journal } from './journal.ts';
 import type { Ledger } from './ledger.ts';
 import type { Lines } from './lines.ts';
@@ -13,7 +13,7 @@ import type { Notes } from './notes.ts';
 import type { Registry } from './registry.ts';
 import type { Search } from './search.ts';
 import type { Servers } from './servers.ts';
-import type { Answers, WireChange, WireFilter } from './wire.ts';
+import { type Answers, special, type WireChange, type WireFilter } from './wire.ts';
 
 export class Desk {
   readonly #registry: Registry;

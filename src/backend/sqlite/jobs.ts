@@ -12,19 +12,7 @@ import type { Journal } from './journal.ts';
 import type { KeyedJob, Lines } from './lines.ts';
 import type { Notes } from './notes.ts';
 import type { QueueRow, Registry } from './registry.ts';
-import { type Extras, type Ref, stateNumbers as S } from './wire.ts';
-
-/** Bits of `special`. */
-export const special = {
-  keyed: 1,
-  kept: 2,
-  unique: 4,
-  own: 8,
-  ordered: 16,
-  noted: 32,
-  /** It failed or was snoozed, and nobody has done anything about it: it may hold the slot of its key. */
-  stopped: 64,
-} as const;
+import { type Extras, type Ref, stateNumbers as S, special } from './wire.ts';
 
 export interface JobRow {
   readonly number: number;

@@ -15,7 +15,7 @@
 import { nextPermit, permits, taken } from '../bucket.ts';
 import type { Connection, Statement } from './connection.ts';
 import type { QueueRow, Registry } from './registry.ts';
-import { stateNumbers as S } from './wire.ts';
+import { stateNumbers as S, special } from './wire.ts';
 
 /** Most keys that one claim lets into the line because their rate allows it again. */
 const WAKE_LIMIT = 1_000;
@@ -80,7 +80,9 @@ export class Lines {
       `UPDATE millrace_keys SET running = ?, waiting = ?, again = ?, parked = ?, finish = ?, full_at = ?, head = ?,
          wake_at = ?, idle = ? WHERE id = ?`,
     );
-    this.#job = db.prepare('SELECT priority, special & 64 AS stopped FROM millrace_jobs WHERE number = ?');
+    this.#job = db.prepare(
+      `SELECT priority, special & ${special.stopped} AS stopped FROM millrace_jobs WHERE number = ?`,
+    );
     this.#first = db.prepare(
       `SELECT number, priority, state FROM millrace_jobs
          WHERE state >= 6 AND queue = ? AND state = ? AND major = ? ORDER BY minor, number LIMIT 1`,
@@ -188,11 +190,15 @@ export class Lines {
     return false;
   }
 
-  /** Puts the right job of each noted key in line. */
-  arrange(now: number): void {
+  /**
+   * Puts the right job of each noted key in line.
+   * @param isNews whoever listens should hear of it: not when a claim goes on to the next job, which it may still take
+   */
+  arrange(now: number, isNews = true): void {
     if (this.#touched.size === 0) return;
     for (const key of this.#touched) {
-      this.#arrange(key, now);
+      const isOther = this.#arrange(key, now);
+      if (isOther && isNews) this.#registry.queueById(key.queue).woken = true;
       this.#rest(key, now);
     }
     this.#touched.clear();
@@ -219,7 +225,8 @@ export class Lines {
     this.#touched.clear();
   }
 
-  #arrange(key: KeyRow, now: number): void {
+  /** Whether there is more to claim than before, now or at a known time. */
+  #arrange(key: KeyRow, now: number): boolean {
     const queue = this.#registry.queueById(key.queue);
     const { concurrency, rate, onFailure } = queue.settings.keys;
     const holding = (onFailure === 'skip' ? 0 : key.again) + (onFailure === 'park' ? key.parked : 0);
@@ -232,7 +239,6 @@ export class Lines {
     key.wake_at = null;
     if (next && rate && permits(rate, key.full_at, now) < 1) {
       key.wake_at = Math.max(nextPermit(rate, key.full_at, now), now + 1);
-      queue.woken = true; // a `nextAt` may have moved
       next = undefined;
     }
     if (head && head !== next) {
@@ -244,9 +250,10 @@ export class Lines {
       const tag = Math.max(queue.read('virtual'), key.finish);
       this.#put.run(S.head, next.priority, tag, next.number);
       queue.add('line', 1);
-      queue.woken = true;
       key.head = next.number;
+      return true;
     }
+    return key.wake_at !== null;
   }
 
   /** Writes the key down, or forgets it when nobody could tell the difference. */

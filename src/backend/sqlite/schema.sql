@@ -67,7 +67,7 @@ CREATE TABLE millrace_jobs (
   run_at INTEGER NOT NULL,      -- ms since the epoch, like every time here
   added_at INTEGER NOT NULL,
   started_at INTEGER,           -- means nothing before the first claim, but has its place: a claim needs no space
-  special INTEGER,              -- bits: what else belongs to it, see jobs.ts; NULL = nothing
+  special INTEGER,              -- bits: what else belongs to it, see wire.ts; NULL = nothing
   key INTEGER,                  -- row of millrace_keys; may be gone when the job has ended
   major REAL,                   -- its place among those of its state, see millrace_other
   minor REAL,

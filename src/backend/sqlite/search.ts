@@ -10,10 +10,10 @@ import type { JobState } from '../../job/state.ts';
 import type { AttemptError } from '../backend.ts';
 import { type Condition, type Page, scanLimit } from '../filter.ts';
 import { holds, parsed } from '../memory/payload.ts';
-import { ended, has, type JobRow, type Jobs, jobColumns, refOf, special, stateOf } from './jobs.ts';
+import { ended, has, type JobRow, type Jobs, jobColumns, refOf, stateOf } from './jobs.ts';
 import type { Notes } from './notes.ts';
 import type { Registry } from './registry.ts';
-import { type Answers, type Extras, stateNumbers as S, type WireFilter, type WireRecord } from './wire.ts';
+import { type Answers, type Extras, stateNumbers as S, special, type WireFilter, type WireRecord } from './wire.ts';
 
 /** Rows that are read at once. */
 const CHUNK = 256;

@@ -12,9 +12,9 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type ErrorCode, type ErrorFields, MillraceError } from '../../errors.ts';
 import type { AttemptError, ServerInfo } from '../backend.ts';
 import type { ServerRecord } from '../records.ts';
-import { has, type JobRow, type Jobs, jobColumns, refOf, special, withError } from './jobs.ts';
+import { has, type JobRow, type Jobs, jobColumns, refOf, withError } from './jobs.ts';
 import type { Notes } from './notes.ts';
-import { stateNumbers as S, type WireOrder } from './wire.ts';
+import { stateNumbers as S, special, type WireOrder } from './wire.ts';
 
 interface Row {
   readonly id: number;

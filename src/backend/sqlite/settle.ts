@@ -7,7 +7,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { JobState } from '../../job/state.ts';
 import { maxErrors, type SettleResult } from '../backend.ts';
-import { has, type JobRow, type Jobs, special, withError } from './jobs.ts';
+import { has, type JobRow, type Jobs, withError } from './jobs.ts';
 import type { Journal } from './journal.ts';
 import type { Notes } from './notes.ts';
 import type { Registry } from './registry.ts';
@@ -18,6 +18,7 @@ import {
   endingKinds,
   stateNumbers as S,
   type SettleRequest,
+  special,
   type WireReport,
 } from './wire.ts';
 

@@ -45,6 +45,18 @@ export const stateNumbers = {
   holding: 12,
 } as const;
 
+/** Bits of the column `special`: what else belongs to a job. */
+export const special = {
+  keyed: 1,
+  kept: 2,
+  unique: 4,
+  own: 8,
+  ordered: 16,
+  noted: 32,
+  /** It failed or was snoozed, and nobody has done anything about it: it may hold the slot of its key. */
+  stopped: 64,
+} as const;
+
 /** A job in the words of the thread: its number, or the id that its caller gave. */
 export type Ref = number | string;
 
