@@ -7,6 +7,9 @@
  *
  * One sync of the disk for all of them is where the speed comes from. A call that SQLite refuses (the disk is full, say)
  * costs the others a second try, not their success; savepoints would cost every call of every transaction instead.
+ *
+ * Claims and beats need no sync: nobody was told that a job is stored or done. A power cut that undoes a claim ends the
+ * process that made it, too, and finds the job where it was. What is synced later takes what came before with it.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { MillraceError } from '../../errors.ts';
@@ -35,6 +38,17 @@ const readers: ReadonlySet<Request['kind']> = new Set([
   'events',
 ]);
 
+/** A transaction of only these and of readers is not waited for on its way to the disk. */
+const repeatable: ReadonlySet<Request['kind']> = new Set([
+  ...readers,
+  'claim',
+  'beat',
+  'report',
+  'rescue',
+  'leave',
+  'tidy',
+]);
+
 export class Committer {
   readonly #db: DatabaseSync;
   readonly #options: DatabaseOptions;
@@ -46,6 +60,7 @@ export class Committer {
   readonly #desk: Desk;
   readonly #schedules: Schedules;
   readonly #tidier: Tidier;
+  #synced = true;
 
   constructor(db: DatabaseSync, options: DatabaseOptions) {
     this.#db = db;
@@ -81,6 +96,7 @@ export class Committer {
   }
 
   #transact(calls: readonly Call[]): Answer[] {
+    this.#sync(!calls.every(({ kind }) => repeatable.has(kind)));
     begin(this.#db, calls.every(({ kind }) => readers.has(kind)) ? 'read' : 'write', this.#options);
     this.#ledger.begin();
     let now = 0;
@@ -91,6 +107,13 @@ export class Committer {
     this.#ledger.end(now);
     this.#db.exec('COMMIT');
     return answers;
+  }
+
+  /** Whether commits from here on are waited for on the disk, if they are at all. */
+  #sync(on: boolean): void {
+    if (on === this.#synced || this.#options.synchronous === 'normal') return;
+    this.#db.exec(`PRAGMA synchronous = ${on ? 'FULL' : 'NORMAL'}`);
+    this.#synced = on;
   }
 
   /** A call that is refused has changed nothing, so the transaction goes on; an error of SQLite ends it. */
