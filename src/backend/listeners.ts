@@ -54,24 +54,26 @@ export class Listeners {
     if (heard) heard.schedules = true;
   }
 
+  /** Calls now, instead of at the end of this turn, those who want to hear of what was noted. */
+  flush(): void {
+    const heard = this.#heard;
+    this.#heard = undefined;
+    if (!heard) return;
+    for (const entry of [...this.#entries]) {
+      // One that was called may have removed another.
+      if (this.#entries.has(entry) && entry.wants(heard)) entry.listener();
+    }
+  }
+
   clear(): void {
     this.#entries.clear();
   }
 
   #note(): Heard | undefined {
     if (this.#entries.size === 0 || this.#heard) return this.#heard;
-    setImmediate(() => this.#call());
+    setImmediate(() => this.flush());
     this.#heard = { queues: new Set(), servers: new Set(), news: false, schedules: false };
     return this.#heard;
-  }
-
-  #call(): void {
-    const heard = this.#heard as Heard;
-    this.#heard = undefined;
-    for (const entry of [...this.#entries]) {
-      // One that was called may have removed another.
-      if (this.#entries.has(entry) && entry.wants(heard)) entry.listener();
-    }
   }
 }
 

@@ -47,8 +47,13 @@ export function closing(open: Open): void {
 
     it('ends the listening', async (t) => {
       const { backend } = await open(t);
-      const stop = backend.listen({ queues: ['q'] }, () => assert.fail('woken after the end'));
-      await add(backend, [job()]).then(() => backend.close());
+      let isOver = false;
+      const stop = backend.listen({ queues: ['q'] }, () => assert.ok(!isOver, 'woken after the end'));
+      await add(backend, [job()]).then(() => {
+        isOver = true;
+        return backend.close();
+      });
+      await new Promise((resolve) => setImmediate(resolve));
       stop();
       assert.throws(() => backend.listen({ queues: ['q'] }, () => {}), closed);
     });

@@ -117,7 +117,12 @@ export class SqliteBackend implements Backend {
   }
 
   async add(groups: readonly AddGroup[]): Promise<readonly AddResult[]> {
-    const answer = await this.#port.ask<AddAnswer>(packAdd(groups, this.#ids, this.#now()));
+    const request = packAdd(groups, this.#ids, this.#now());
+    const stored = this.#port.ask<AddAnswer>(request);
+    // A claim that is made at once reaches the thread together with the add: one commit stores the jobs and hands them out.
+    for (const [queue] of request.templates) this.#listeners.wake(queue);
+    this.#listeners.flush();
+    const answer = await stored;
     return answer.map((each, i) => toResult(each, groups[i]?.maxWaiting ?? 0, this.#ids));
   }
 
@@ -273,6 +278,7 @@ export class SqliteBackend implements Backend {
     for (const server of servers) this.#listeners.order(server);
     if (news) this.#listeners.news();
     if (schedules) this.#listeners.schedules();
+    this.#listeners.flush();
   }
 
   #toWire(filter: JobFilter): WireFilter {
