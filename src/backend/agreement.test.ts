@@ -15,7 +15,7 @@ import type { Backend, ClaimedJob, Ending } from './backend.ts';
 import { failure, job, server } from './conformance/support.ts';
 import type { Action, Condition, JobFilter } from './filter.ts';
 import { MemoryBackend } from './memory/memory.ts';
-import { endedStates } from './settings.ts';
+import { endedStates, probation } from './settings.ts';
 import { SqliteBackend } from './sqlite/backend.ts';
 
 const runs = { numRuns: Number(process.env.RUNS ?? 15) };
@@ -178,7 +178,10 @@ const step = fc.oneof(
   fc.record({ do: fc.constant('settle' as const), who, picks: fc.array(fc.tuple(fc.nat(30), ending)) }),
   fc.record({ do: fc.constant('report' as const), who, pick: fc.nat(30) }),
   action.map((each) => ({ do: 'act' as const, ...each })),
-  fc.record({ do: fc.constant('advance' as const), ms: fc.nat(20) }),
+  fc.record({
+    do: fc.constant('advance' as const),
+    ms: fc.oneof({ weight: 9, arbitrary: fc.nat(20) }, fc.constant(probation)),
+  }),
   fc.record({ do: fc.constant('leave' as const), who }),
   fc.record({ do: fc.constant('rescue' as const), lease: fc.nat(20) }),
   fc.record({ do: fc.constant('keep' as const), events: fc.nat(20) }),

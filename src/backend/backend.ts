@@ -278,8 +278,9 @@ export interface Backend {
   leave(server: string): Promise<void>;
   /**
    * Jobs of servers that have not beaten for `lease` ms (or are known to be dead) become available again, their crash
-   * count one higher and the crash in their history; quarantined at the queue's `maxCrashes`; cancelled if that was asked
-   * for. Resolves to how many.
+   * count one higher and the crash in their history. One crash before the queue's `maxCrashes` a job is `retryable` at
+   * now + `probation` instead, its attempt as before, and holds the slot of its key as if it had failed; at `maxCrashes` it
+   * is quarantined; it is cancelled if that was asked for. Resolves to how many.
    */
   rescue(lease: number): Promise<number>;
   /** What others want of the jobs that this server runs. An order stands until its job is settled. */

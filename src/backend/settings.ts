@@ -23,7 +23,7 @@ export interface Rate {
  *   park    the same, and when it was discarded or quarantined they wait until somebody retries or removes it
  *   skip    they go on; its retry takes its turn when it is due
  *
- * A snoozed job counts as a failed one here.
+ * A snoozed job counts as a failed one here, and so does one that waits for its last chance (see `maxCrashes`).
  */
 export const keyFailures = ['block', 'park', 'skip'] as const;
 export type KeyFailure = (typeof keyFailures)[number];
@@ -63,7 +63,10 @@ export interface QueueSettings {
   /** Starts over all servers. Default null: no bound. */
   readonly rate: Rate | null;
   readonly keys: KeySettings;
-  /** A job whose server died this often while it ran is quarantined: it may be what kills them. Minimum 1. Default 3. */
+  /**
+   * A job whose server died this often while it ran is quarantined: it may be what kills them. Its last chance before that
+   * comes `probation` ms after the crash. Minimum 1, which leaves no chance at all. Default 3.
+   */
   readonly maxCrashes: number;
   /**
    * Default: discarded and quarantined 10,000 and 180 days; cancelled 1,000 and 7 days; completed 10,000, for as long as
@@ -79,6 +82,12 @@ export type SettingsChange = Partial<Omit<QueueSettings, 'keys' | 'retention'>> 
   readonly keys?: Partial<KeySettings>;
   readonly retention?: Partial<Record<EndedState, Partial<Keep>>>;
 };
+
+/**
+ * How long a job waits that one more crash would quarantine, ms: whatever else kills its servers has time to pass, and the
+ * jobs that crashed with it for the first time have gone ahead.
+ */
+export const probation = 60_000;
 
 const DAY = 86_400_000;
 

@@ -6,7 +6,7 @@ import { inspect } from 'node:util';
 import type { JobState } from '../../job/state.ts';
 import type { Ending, JobChange, NewJob } from '../backend.ts';
 import type { Action, JobFilter } from '../filter.ts';
-import type { SettingsChange } from '../settings.ts';
+import { probation, type SettingsChange } from '../settings.ts';
 
 /** `in`: milliseconds from now, for the moment that the real thing has. `text`: the payload. */
 export type JobDraft = Omit<NewJob, 'payload' | 'runAt'> & { text: string; in?: number };
@@ -215,6 +215,7 @@ function draw(dice: Dice, name: Command['do']): Command[] {
     case 'configure':
       return [{ do: name, queue: dice.of(queues), change: changeOf(dice) }];
     case 'advance':
+      if (dice.oneIn(50)) return [{ do: name, ms: probation }];
       return [{ do: name, ms: dice.oneIn(10) ? dice.below(200) : dice.below(12) }];
     case 'jump':
       return [{ do: name, ms: dice.between(-30, 30) }];

@@ -1,6 +1,6 @@
 /** The way of a job through the reference model: added, claimed, settled, handed back. */
 import type * as B from '../backend.ts';
-import type { EndedState } from '../settings.ts';
+import { type EndedState, probation } from '../settings.ts';
 import { isWaiting, type ModelJob, ModelQueue } from './model-queue.ts';
 
 export class ModelJobs {
@@ -132,15 +132,19 @@ export class ModelJobs {
     const held = this.jobs.filter((job) => job.server === server);
     for (const job of held) {
       const { attempt, order } = job;
+      const { maxCrashes } = this.queue(job.queue).settings;
       const note = (code: string) =>
         job.errors.push({ attempt, at: this.now, message: code, code: `MILLRACE_${code}` });
       if (crashed) job.crashes++;
       if (crashed) note('SERVER_DIED');
       if (order !== undefined) this.stop(job, 'cancelled', order);
-      else if (crashed && job.crashes >= this.queue(job.queue).settings.maxCrashes) {
+      else if (crashed && job.crashes >= maxCrashes) {
         note('JOB_QUARANTINED');
         job.stopped = true;
         this.#end(job, 'quarantined');
+      } else if (crashed && job.crashes === maxCrashes - 1) {
+        job.stopped = true;
+        this.#leave(job, 'retryable', this.now + probation);
       } else this.#leave(job, 'available');
     }
     this.servers.delete(server);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Backend } from '../backend.ts';
+import { probation } from '../settings.ts';
 import { act, add, capable, claim, failure, job, type Open, settle } from './support.ts';
 
 /** The kinds of the events behind `after`, and where to go on. */
@@ -97,6 +98,7 @@ export function recording(open: Open): void {
       await advance(1000);
       await backend.rescue(1000);
       await expect('started rescued');
+      await advance(probation);
       await claim(backend);
       await advance(1000);
       await backend.rescue(1000);

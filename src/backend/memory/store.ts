@@ -8,7 +8,7 @@ import type { AddGroup, AddResult, AttemptError, Ending, JobChange, NewJob, Repo
 import { Ids, newStoreId } from '../ids.ts';
 import type { Listeners } from '../listeners.ts';
 import type { JobEvent } from '../records.ts';
-import type { EndedState, QueueSettings, SettingsChange } from '../settings.ts';
+import { type EndedState, probation, type QueueSettings, type SettingsChange } from '../settings.ts';
 import { EventLog } from './event-log.ts';
 import { isWaiting, note, remember, type StoredJob } from './job.ts';
 import type { Keys } from './keys.ts';
@@ -96,16 +96,19 @@ export class Store {
 
   /** The server of a running job is gone; `crashed`: not on purpose. */
   dismiss(job: StoredJob, crashed: boolean, now: number): void {
-    const { attempt, order, server = '', queue } = job;
+    const { attempt, order, server = '' } = job;
+    const { maxCrashes } = job.queue.settings;
     if (crashed) {
       job.crashes++;
       remember(job, errorOf(new MillraceError('SERVER_DIED', { server }), attempt, now));
     }
     if (order !== undefined) this.stop(job, 'cancelled', order, now);
-    else if (crashed && job.crashes >= queue.settings.maxCrashes) {
+    else if (crashed && job.crashes >= maxCrashes) {
       const error = errorOf(new MillraceError('JOB_QUARANTINED', { crashes: job.crashes }), attempt, now);
       remember(job, error);
       this.#end(job, 'quarantined', true, error.message, now);
+    } else if (crashed && job.crashes === maxCrashes - 1) {
+      this.#again(job, { state: 'retryable', stopped: true, runAt: now + probation }, { kind: 'rescued' }, now);
     } else this.#again(job, { state: 'available' }, { kind: crashed ? 'rescued' : 'returned' }, now);
   }
 

@@ -12,6 +12,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type ErrorCode, type ErrorFields, MillraceError } from '../../errors.ts';
 import type { AttemptError, ServerInfo } from '../backend.ts';
 import type { ServerRecord } from '../records.ts';
+import { probation } from '../settings.ts';
 import { has, type JobRow, type Jobs, jobColumns, refOf, withError } from './jobs.ts';
 import type { Notes } from './notes.ts';
 import { stateNumbers as S, special, type WireOrder } from './wire.ts';
@@ -130,15 +131,17 @@ export class Servers {
     return this.#held.all(id) as unknown as JobRow[];
   }
 
-  /** A crash costs no attempt, but too many of them are the job's own. */
+  /** A crash costs no attempt, but too many of them are the job's own; before the last chance time passes. */
   #rescue(job: JobRow, server: string, now: number): void {
     const crashes = job.crashes + 1;
     const died = errorOf(job, now, 'SERVER_DIED', { server });
     if (this.#obey(job, now, crashes, [died])) return;
     const { maxCrashes } = this.#jobs.queueOf(job).settings;
     if (crashes < maxCrashes) {
+      const change = { crashes, errors: withError(job, died) };
       this.#jobs.record(job, 'rescued', now);
-      this.#jobs.move(job, 'available', now, { crashes, errors: withError(job, died) });
+      if (crashes < maxCrashes - 1) this.#jobs.move(job, 'available', now, change);
+      else this.#jobs.move(job, 'retryable', now, { ...change, runAt: now + probation, stopped: true });
       return;
     }
     const quarantined = errorOf(job, now, 'JOB_QUARANTINED', { crashes });
