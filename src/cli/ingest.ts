@@ -28,6 +28,9 @@ import type { ServeOptions } from './serve-options.ts';
 import { s3Options } from './serve-options.ts';
 import { PAYLOADS, uploadJob } from './upload.ts';
 
+/** Many: the handlers are ours and a payload cannot be what kills the process, so a crash says nothing of what it held. */
+const MAX_CRASHES = 1_000;
+
 export class Ingest extends Service {
   readonly #options: ServeOptions;
   readonly #log: Log;
@@ -98,6 +101,10 @@ export class Ingest extends Service {
     this.#releases.push(() => sink.close());
 
     const put = sink.put.bind(sink);
+    const queue = (await backend.counts()).find((each) => each.queue === PAYLOADS);
+    const isTold = queue?.settings.maxCrashes === MAX_CRASHES; // a start writes nothing needlessly
+    if (!isTold) await backend.configure(PAYLOADS, { maxCrashes: MAX_CRASHES });
+
     const upload = uploadJob({ put, keyOf, compression, batch, batchWait: this.#options['batch-wait'] });
     const server = new JobServer({
       backend,
