@@ -26,7 +26,7 @@ export function crashing(open: Open): void {
       assert.equal(record.errors.length, 1);
     });
 
-    it('that is the last but one allowed puts the job off: its last chance comes when whatever else kills servers may be over', async (t) => {
+    it('that is the last but one allowed puts the job off: whatever else kills servers may be over by then', async (t) => {
       const bench = await open(t, 2);
       const { backend, other, advance } = bench;
       await backend.configure('q', { maxCrashes: 2 });
