@@ -5,6 +5,8 @@
  *            ▲    ▲                 │
  *   scheduled┘    └──── retryable ◀─┴─ failed · snoozed · returned · rescued
  *
+ * A job whose time has come may be shown available from then on, or from the next claim.
+ *
  * Every call takes a batch and resolves when its effect holds: after `add` the job survives what the backend's loss
  * table says it survives, after `settle` it will not run again. A call that rejects has changed nothing.
  *
@@ -39,6 +41,7 @@ export interface NewJob {
   readonly id?: string;
   /** Jobs of a queue with the same key are run in order, fairly, or bounded: see KeySettings. */
   readonly key?: string;
+  /** An empty list is none, and may be shown as either. */
   readonly tags?: readonly string[];
   /** Small facts that travel with the job, for middleware: a trace, a tenant, the codec. */
   readonly headers?: Readonly<Record<string, string>>;
@@ -55,8 +58,9 @@ export interface NewJob {
  *   replace   the earlier job, if it waits, gets the new payload, priority, tags and headers, and keeps its time
  *   debounce  the same, and its time becomes that of the new one
  *
- * A job that is running or has ended is kept, whatever the mode. Derived from the jobs: nothing is held that a crash
- * could leave behind.
+ * Of several jobs that are in the way the latest added is the earlier job. One that is running or has ended is kept,
+ * whatever the mode. A job that an operator removes ends its period too; one that goes as it completes, or by `tidy`, does
+ * not. Derived from the jobs: nothing is held that a crash could leave behind.
  */
 export interface Unique {
   /** Compared within the queue. */
@@ -92,6 +96,7 @@ export type AddResult =
   | { readonly status: 'repeated'; readonly ids: readonly string[] }
   /** `once.key` was seen with another fingerprint. */
   | { readonly status: 'mismatch' }
+  /** `queue`: the first, in the order of the group's new jobs, that would hold too many; `waiting`: what it holds now. */
   | { readonly status: 'full'; readonly queue: string; readonly waiting: number; readonly limit: number };
 
 export interface ClaimRequest {
@@ -132,8 +137,9 @@ export interface ClaimResult {
   readonly jobs: readonly ClaimedJob[];
   /**
    * When fewer than `limit` came: the moment from which more can be had without anybody doing anything: a job of these
-   * queues is due, or a rate allows one. Now, when there are more already: a claim may be cut short so that its payloads
-   * fit into memory.
+   * queues is due, or a rate allows one. It may be early, for nothing, but never later than the first moment at which a
+   * claim would give something. Now, when there are more already: a claim may be cut short so that its payloads fit into
+   * memory.
    */
   readonly nextAt?: number;
 }
@@ -206,7 +212,7 @@ export interface JobChange {
   readonly payload?: Uint8Array;
   readonly priority?: number;
   readonly maxAttempts?: number;
-  /** Past: available now. */
+  /** Past: available now. To come: a retryable job stays retryable, every other one is scheduled. So with debounce. */
   readonly runAt?: number;
   readonly tags?: readonly string[];
 }
@@ -264,6 +270,10 @@ export interface Backend {
   add(groups: readonly AddGroup[]): Promise<readonly AddResult[]>;
   /** Rejects with SERVER_UNKNOWN for a server that never beat, has left, or was rescued: its next beat registers it anew. */
   claim(request: ClaimRequest): Promise<ClaimResult>;
+  /**
+   * A job with an order does not run again: one that failed with `retryAt`, was snoozed or returned becomes cancelled, its
+   * attempt as before, the reason as its last error. One that completed, was discarded or failed for good has ended so.
+   */
   settle(server: string, outcomes: readonly Outcome[]): Promise<readonly SettleResult[]>;
   /** Progress and log lines of running jobs. */
   report(server: string, reports: readonly Report[]): Promise<readonly SettleResult[]>;
@@ -280,12 +290,17 @@ export interface Backend {
    * Jobs of servers that have not beaten for `lease` ms (or are known to be dead) become available again, their crash
    * count one higher and the crash in their history. One crash before the queue's `maxCrashes` a job is `retryable` at
    * now + `probation` instead, its attempt as before, and holds the slot of its key as if it had failed; at `maxCrashes` it
-   * is quarantined; it is cancelled if that was asked for. Resolves to how many.
+   * is quarantined, with JOB_QUARANTINED behind SERVER_DIED in its history; it is cancelled if that was asked for. Resolves
+   * to how many.
    */
   rescue(lease: number): Promise<number>;
   /** What others want of the jobs that this server runs. An order stands until its job is settled. */
   orders(server: string): Promise<readonly Order[]>;
-  /** Removes what retention no longer keeps, a bounded number at a time. Resolves to how many; 0: nothing is left to do. */
+  /**
+   * Removes what retention no longer keeps, a bounded number at a time: first what is over a count, the oldest; then what
+   * ended its age ago or longer. Forgets periods of unique rules, keys and `once` keys that are over. Resolves to how many
+   * of all these; 0: nothing is left to do.
+   */
   tidy(): Promise<number>;
 
   /**

@@ -52,9 +52,10 @@ export const scanLimit = 10_000;
 /** What can be done to jobs from outside. Jobs in a state that the action has no meaning for are left alone. */
 export type Action =
   /**
-   * Scheduled, retryable and ended jobs become available at `at`, ms since the epoch (default now); an ended one starts
-   * over at attempt 1 and 0 crashes, its history kept. With `every` each job comes that many ms after the one before.
-   * Completed and quarantined jobs only when the filter names their state or their ids.
+   * Scheduled, retryable and ended jobs become available at `at`, ms since the epoch (default now), and are scheduled until
+   * then, whatever they were; an ended one starts over at attempt 1 and 0 crashes, its history kept. With `every` each job
+   * comes that many ms after the one before. Completed and quarantined jobs only when the filter names their state or their
+   * ids.
    */
   | { readonly kind: 'retry'; readonly at?: number; readonly every?: number }
   /** Waiting jobs are cancelled now; running ones are told to stop, see `orders`. */

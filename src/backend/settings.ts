@@ -23,7 +23,8 @@ export interface Rate {
  *   park    the same, and when it was discarded or quarantined they wait until somebody retries or removes it
  *   skip    they go on; its retry takes its turn when it is due
  *
- * A snoozed job counts as a failed one here, and so does one that waits for its last chance (see `maxCrashes`).
+ * A snoozed job counts as a failed one here, and so does one that waits for its last chance (see `maxCrashes`). Who holds a
+ * slot goes by the settings of now, not by those under which it failed.
  */
 export const keyFailures = ['block', 'park', 'skip'] as const;
 export type KeyFailure = (typeof keyFailures)[number];
@@ -32,13 +33,17 @@ export type KeyFailure = (typeof keyFailures)[number];
 export interface KeySettings {
   /** Jobs of one key that run at once, over all servers. Minimum 1; null: no bound. Default 1, which is strict order. */
   readonly concurrency: number | null;
-  /** Starts per key, over all servers. Default null: no bound. */
+  /**
+   * Starts per key, over all servers. Default null: no bound. When the clock is put back, a job that already stands in line
+   * may stay there.
+   */
   readonly rate: Rate | null;
   /** Default `'block'`. */
   readonly onFailure: KeyFailure;
   /**
    * Keys are served in turn; one of weight 2 gets two turns where others get one. Above 0; a key that is not named has 1.
-   * The jobs without a key take turns as if they were one more key, named ''.
+   * The jobs without a key take turns as if they were one more key, named ''; a turn counts only while some key has a job
+   * that may start.
    */
   readonly weights: Readonly<Record<string, number>>;
 }
