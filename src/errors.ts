@@ -140,7 +140,11 @@ export class MillraceError<C extends ErrorCode = ErrorCode> extends Error {
 
 /** True when `error` is a MillraceError of the given code; narrows its fields. */
 export function isError<C extends ErrorCode>(error: unknown, code: C): error is MillraceError<C> {
-  return error instanceof MillraceError && error.code === `MILLRACE_${code}`;
+  try {
+    return error instanceof MillraceError && error.code === `MILLRACE_${code}`;
+  } catch {
+    return false; // a proxy that lets nobody look is none of ours
+  }
 }
 
 /** Throws OPTION_INVALID unless `ok`. */
@@ -157,9 +161,13 @@ export function assertKnown(options: unknown, known: Readonly<Record<string, tru
   }
 }
 
-/** Whatever was thrown, as an Error. */
+/** Whatever was thrown, as an Error. Never throws. */
 export function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(typeof thrown === 'string' ? thrown : show(thrown));
+  try {
+    return thrown instanceof Error ? thrown : new Error(typeof thrown === 'string' ? thrown : show(thrown));
+  } catch {
+    return new Error('something was thrown that lets nobody look at it');
+  }
 }
 
 /** Every code, for the docs and the tests that keep them complete. */

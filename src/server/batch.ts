@@ -4,6 +4,7 @@
  * A job whose payload another codec has written fails alone, before the call. What the handler throws is the error of all
  * jobs that it was given; so is what a look at a payload throws that cannot be decoded, unless the handler catches it.
  */
+import { assertOption } from '../errors.ts';
 import { type Codec, codecHeader, json } from '../job/codec.ts';
 import type { ItemResult, JobHandler } from '../job/job.ts';
 import { type PerformMiddleware, passTogether, type Settled } from './middleware.ts';
@@ -40,10 +41,18 @@ async function runReadable(
 async function call(items: readonly Item[], handler: BatchHandler, signal: AbortSignal): Promise<readonly Settled[]> {
   try {
     const results = (await handler.run(items, signal)) as readonly ItemResult<unknown>[] | undefined;
-    return items.map((_, i) => results?.[i] ?? { value: undefined });
+    return items.map((_, i) => settled(results?.[i]));
   } catch (error) {
     return items.map(() => ({ error }));
   }
+}
+
+/** Bare values, and what `Promise.allSettled` gives: which of them would mean a failure? None may pass for a success. */
+function settled(result: ItemResult<unknown> | null): Settled {
+  if (result === undefined || result === null) return { value: undefined };
+  const isSettled = typeof result === 'object' && ('value' in result || 'error' in result);
+  assertOption('batch.run', result, isSettled, 'a function that gives { value } or { error } for each item');
+  return result;
 }
 
 function isReadable({ job }: Item, codec: Codec): boolean {

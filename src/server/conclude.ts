@@ -11,7 +11,7 @@
  */
 import type { AttemptError, ClaimedJob, Ending } from '../backend/backend.ts';
 import type { Clock } from '../clock.ts';
-import { isError, type MillraceError, toError } from '../errors.ts';
+import { assertOption, isError, type MillraceError, toError } from '../errors.ts';
 import { type Backoff, polynomial } from '../job/backoff.ts';
 import type { Control } from '../job/control.ts';
 import type { JobDefinition } from '../job/job.ts';
@@ -27,6 +27,9 @@ export interface ConcludeOptions {
 
 /** A message or a stack longer than this is cut: error histories are kept with the job. */
 const MAX_ERROR_TEXT = 4096;
+
+/** What a Date can hold. */
+const MAX_TIME = 8.64e15;
 
 const COMPLETED: Ending = { kind: 'completed' };
 const RETURNED: Ending = { kind: 'returned' };
@@ -76,7 +79,9 @@ function completed(
 ): Ending {
   if (job.keepFor === undefined || value === undefined || !definition) return COMPLETED;
   try {
-    return { kind: 'completed', result: definition.codec.encode(value, job.name) };
+    const result = definition.codec.encode(value, job.name);
+    assertOption('codec.encode', result, result instanceof Uint8Array, 'a function that returns a Uint8Array');
+    return { kind: 'completed', result };
   } catch (error) {
     observe?.({ type: 'result-lost', job, error: toError(error) });
     return COMPLETED;
@@ -91,7 +96,7 @@ function controlled(job: ClaimedJob, control: Control, options: ConcludeOptions)
   const { clock, observe } = options;
   if (isError(control, 'JOB_CANCELLED')) return cancelled(job, control, options);
   if (isError(control, 'JOB_SNOOZED')) {
-    const runAt = clock.now() + control.fields.delay;
+    const runAt = after(control.fields.delay, clock);
     observe?.({ type: 'snoozed', job, runAt });
     return { kind: 'snoozed', runAt };
   }
@@ -116,7 +121,7 @@ function failed(
     observe?.({ type: 'failed', job, error });
     return { kind: 'failed', error: described };
   }
-  const retryAt = clock.now() + waitAfter(definition?.backoff ?? defaultBackoff, job.attempt, random, error);
+  const retryAt = after(waitAfter(definition?.backoff ?? defaultBackoff, job.attempt, random, error), clock);
   observe?.({ type: 'failed', job, error, retryAt });
   return { kind: 'failed', error: described, retryAt };
 }
@@ -142,13 +147,28 @@ function waitAfter(backoff: Backoff, attempt: number, random: () => number, erro
   return defaultBackoff(attempt, random, error);
 }
 
+/** A wait that leads out of time ends with it: a backend would refuse the outcome, and those of other jobs with it. */
+function after(wait: number, clock: Clock): number {
+  return Math.min(clock.now() + wait, MAX_TIME);
+}
+
 function describe(job: ClaimedJob, error: Error, clock: Clock): AttemptError {
-  const { code } = error as { code?: unknown };
+  const { message, stack, code } = readable(error);
   return {
     attempt: job.attempt,
     at: clock.now(),
-    message: String(error.message).slice(0, MAX_ERROR_TEXT),
+    message: message.slice(0, MAX_ERROR_TEXT),
     ...(typeof code === 'string' && { code }),
-    ...(error.stack && { stack: String(error.stack).slice(0, MAX_ERROR_TEXT) }),
+    ...(stack && { stack: stack.slice(0, MAX_ERROR_TEXT) }),
   };
+}
+
+/** What stands in an error is the user's: a getter may throw, a message may be no text. */
+function readable(error: Error): { message: string; stack?: string; code?: unknown } {
+  try {
+    const { message, stack, code } = error as Error & { code?: unknown };
+    return { message: String(message), code, ...(stack && { stack: String(stack) }) };
+  } catch {
+    return { message: 'an error whose message cannot be read' };
+  }
 }

@@ -67,6 +67,71 @@ describe('how an attempt ends', () => {
     });
   }
 
+  it('takes a wait that leads out of time for one without end', async () => {
+    const sleeper = defineJob({ name: 'sleeper', run: (_: null) => snooze(Number.MAX_VALUE) });
+    const patient = defineJob({
+      name: 'patient',
+      backoff: fixed(Number.MAX_VALUE),
+      run: (_: null) => Promise.reject(new Error('no')),
+    });
+    const { server, client, counted, list, of, end } = await setup([sleeper, patient]);
+    await server.start();
+    await client.enqueue(sleeper, null);
+    await client.enqueue(patient, null);
+    await counted('retryable', 1);
+    await counted('scheduled', 1);
+    const LAST = 8.64e15;
+    assert.deepEqual(
+      (await list()).map(({ runAt }) => runAt),
+      [LAST, LAST],
+    );
+    assert.deepEqual(of('backend-error'), []);
+    await end();
+  });
+
+  it('survives what is thrown or returned and lets nobody look at it', async () => {
+    const no = () => {
+      throw new Error('hands off');
+    };
+    const closed = () =>
+      new Proxy({}, { get: (_, name) => (name === 'then' ? undefined : no()), has: no, getPrototypeOf: no });
+    const thrown: Record<string, () => unknown> = {
+      getter: () => Object.defineProperty(new Error('a'), 'message', { get: no }),
+      object: () => Object.assign(new Error('a'), { message: Object.create(null) }),
+      constructor: () => Object.defineProperty({}, 'constructor', { get: no }),
+      proxy: closed,
+    };
+    const job = defineJob({
+      name: 'a',
+      maxAttempts: 1,
+      run(how: string) {
+        throw thrown[how]?.();
+      },
+    });
+    const returns = defineJob({ name: 'returns', run: async (_: null) => closed() });
+    const { server, client, counted, end } = await setup([job, returns]);
+    await server.start();
+    await client.enqueueMany(job, Object.keys(thrown));
+    await client.enqueue(returns, null);
+    await counted('discarded', 4);
+    await counted('completed', 1);
+    await end();
+  });
+
+  it('fails a batch whose list says something else of an item than a value or an error', async () => {
+    const settled = Promise.allSettled([Promise.reject(new Error('lost')), 'fine']);
+    for (const answer of [[1, 2], ['fine', undefined], await settled]) {
+      const batch = { size: 2, wait: 1_000, run: async () => answer as undefined[] };
+      const job = defineJob({ name: 'a', maxAttempts: 1, batch });
+      const { server, client, counted, list, end } = await setup([job]);
+      await server.start();
+      await client.enqueueMany(job, [1, 2]);
+      await counted('discarded', 2);
+      assert.match((await list())[0]?.errors[0]?.message ?? '', /`batch.run` should be a function that gives/);
+      await end();
+    }
+  });
+
   it('waits as the back-off says, which sees the error', async () => {
     class Busy extends Error {
       readonly retryAfter = 7_000;
