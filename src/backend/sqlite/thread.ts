@@ -10,10 +10,8 @@ import { type DatabaseOptions, openDatabase } from './database.ts';
 import { toWire, translate } from './failure.ts';
 import { Hearts } from './heart.ts';
 import { Wal } from './wal.ts';
+import { Watch } from './watch.ts';
 import { type Control, type FromThread, type Request, type ToThread, transfers } from './wire.ts';
-
-/** How often the file is looked at for what other processes committed, ms. Only while somebody listens. */
-const WATCH_EVERY = 25;
 
 type Call = Request & { readonly call: number };
 
@@ -23,7 +21,8 @@ class Loop {
   readonly #committer: Committer;
   readonly #wal: Wal;
   readonly #hearts: Hearts;
-  #watch: NodeJS.Timeout | undefined;
+  /** Only while somebody listens. */
+  readonly #watch: Watch;
 
   constructor(port: MessagePort, db: DatabaseSync, options: DatabaseOptions) {
     this.#port = port;
@@ -31,6 +30,7 @@ class Loop {
     this.#committer = new Committer(db, options);
     this.#committer.registry.attend();
     this.#wal = new Wal(db, options.path);
+    this.#watch = new Watch({ log: `${options.path}-wal`, look: () => this.#look() });
     // A beat that fails is made good by the next one; the answer, numbered as nobody's, is dropped.
     this.#hearts = new Hearts((server) => this.#run([{ kind: 'beat', server, now: Date.now(), call: -1 }]));
     port.on('message', (message: ToThread) => this.#take(message));
@@ -61,6 +61,7 @@ class Loop {
       this.#send({ kind: 'answers', answers, heard }, moved);
     }
     this.#wal.committed();
+    this.#watch.committed();
   }
 
   #control(control: Control): void {
@@ -69,12 +70,12 @@ class Loop {
         this.#hearts.start(control.server, control.options);
         return;
       case 'listen':
-        clearInterval(this.#watch);
-        if (control.on) this.#watch = setInterval(() => this.#look(), WATCH_EVERY).unref();
+        if (control.on) this.#watch.start();
+        else this.#watch.stop();
         return;
       case 'close':
         this.#hearts.stopAll();
-        clearInterval(this.#watch);
+        this.#watch.stop();
         this.#wal.stop();
         this.#db.close();
         this.#port.close();
@@ -82,8 +83,10 @@ class Loop {
   }
 
   /** What another process committed may be of interest to this one; an empty call reads the small tables and finds out. */
-  #look(): void {
-    if (this.#committer.registry.isStale()) this.#run([{ kind: 'counts', call: -1 }]);
+  #look(): boolean {
+    const isStale = this.#committer.registry.isStale();
+    if (isStale) this.#run([{ kind: 'counts', call: -1 }]);
+    return isStale;
   }
 
   #send(message: FromThread, moved: readonly ArrayBuffer[] = []): void {
