@@ -9,12 +9,13 @@
  * commits, not a thousand.
  */
 import type { AddGroup, AddResult, Backend, ChangeResult, NewJob } from '../backend/backend.ts';
+import { assertJob } from '../backend/check.ts';
 import type { ScheduleRecord } from '../backend/schedule.ts';
 import { Batcher } from '../batch.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { assertKnown, assertOption, isError, MillraceError } from '../errors.ts';
 import type { JobDefinition, PayloadOf, ResultOf } from '../job/job.ts';
-import { nextTick, parseRule, type ScheduleRule, serializeRule } from '../job/rule.ts';
+import { nextTick, parseRule, type ScheduleRule, scheduleHeader, serializeRule, tickHeader } from '../job/rule.ts';
 import { validate } from '../job/schema.ts';
 import { draftOf, jobOf, makeJob } from './draft.ts';
 import { type EnqueueOptions, noOptions, type Template, templateOf } from './enqueue-options.ts';
@@ -219,6 +220,9 @@ export class Client<const Jobs extends readonly JobDefinition[] = readonly []> {
     const draft = draftOf(template, schema ? await validate(name, schema, payload) : payload);
     const nextAt = nextTick(parsed, this.#clock.now());
     const made = jobOf(draft, definition, this.#maxPayload);
+    // As it will be stored at a tick: what is refused only then would be refused where nobody sees it.
+    const tick = new Date(8.64e15).toISOString();
+    assertJob({ ...made, headers: { ...made.headers, [scheduleHeader]: key, [tickHeader]: tick } });
     await this.#backend.putSchedule({ key, rule: serializeRule(parsed), job: made, nextAt });
   }
 

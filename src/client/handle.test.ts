@@ -380,6 +380,8 @@ describe('schedules of a client', () => {
     await assert.rejects(put({ every: 0 }), { code: 'MILLRACE_SCHEDULE_INVALID' });
     await assert.rejects(put({ every: 5 }, { delay: 5 }), { code: 'MILLRACE_OPTION_UNKNOWN' });
     await assert.rejects(put({ every: 5 }, { priority: 10 }), { code: 'MILLRACE_OPTION_INVALID' });
+    const headers = Object.fromEntries(Array.from({ length: 63 }, (_, i) => [`h${i}`, '']));
+    await assert.rejects(put({ every: 5 }, { headers }), { code: 'MILLRACE_OPTION_INVALID', message: /`headers`/ });
     await assert.rejects(client.schedule('k', render, 1n as never, { every: 5 }), {
       code: 'MILLRACE_PAYLOAD_NOT_JSON',
     });

@@ -55,6 +55,10 @@ export interface RuleBounds {
   readonly lateness?: number;
 }
 
+/** The headers of a tick's job: the schedule's key, and the tick as ISO time. */
+export const scheduleHeader = 'schedule';
+export const tickHeader = 'tick';
+
 /** A rule that was checked. */
 export interface ParsedRule {
   /** Its canonical text: equal rules have equal texts. */

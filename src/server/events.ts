@@ -33,7 +33,7 @@ export type ServerEvent =
   | { readonly type: 'fired'; readonly schedule: string; readonly tick: number; readonly ids: readonly string[] }
   /** Ticks of a schedule were found too late to make jobs: from `tick` to before `nextAt`, if there is one. */
   | { readonly type: 'skipped'; readonly schedule: string; readonly tick: number; readonly nextAt: number | undefined }
-  /** A due schedule cannot be read by this server; another one may. Looked at again within a minute. */
+  /** A due schedule cannot be read by this server, or its jobs are refused; told once. Looked at again within a minute. */
   | { readonly type: 'schedule-error'; readonly schedule: string; readonly error: Error }
   /** The backend did not answer; the server tries again after `retryIn` ms. */
   | { readonly type: 'backend-error'; readonly error: Error; readonly doing: string; readonly retryIn: number };

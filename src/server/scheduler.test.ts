@@ -169,6 +169,29 @@ describe('Scheduler', () => {
     await end();
   });
 
+  it('goes on with the others when the jobs of one are refused, and with that one when it is mended', async () => {
+    const { clock, backend, start, put, ticks, ears, end } = await setup();
+    await put('good', { every: HOUR });
+    const { job, ...rest } = (await backend.schedules())[0] ?? assert.fail();
+    // With the two headers of a tick these are too many.
+    const headers = Object.fromEntries(Array.from({ length: 63 }, (_, i) => [`h${i}`, '']));
+    await backend.putSchedule({ ...rest, key: 'full', job: { ...job, name: 'full', headers } });
+    start();
+    for (let i = 0; i < 3; i++) await clock.advance(HOUR);
+    assert.equal((await ticks('good')).length, 3);
+    assert.deepEqual(
+      ears.of('schedule-error').map(({ schedule, error }) => [schedule, (error as MillraceError).code]),
+      [['full', 'MILLRACE_OPTION_INVALID']],
+      'told once',
+    );
+    assert.deepEqual(ears.of('backend-error'), []);
+
+    await put('full', { every: HOUR }, clock.now() - 3 * HOUR);
+    await clock.advance(0);
+    await until(async () => (await ticks('full')).length > 0);
+    await end();
+  });
+
   it('asks a backend that is away again', async () => {
     const { clock, backend, start, put, ticks, ears, end } = await setup();
     const away = new MillraceError('BACKEND_UNAVAILABLE', { backend: 'memory:', reason: 'a test' });

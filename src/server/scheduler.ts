@@ -13,9 +13,17 @@
 import type { Backend, NewJob } from '../backend/backend.ts';
 import type { Firing, Schedule, ScheduleRecord } from '../backend/schedule.ts';
 import type { Clock, Timer } from '../clock.ts';
-import { toError } from '../errors.ts';
+import { isError, toError } from '../errors.ts';
 import { exponential } from '../job/backoff.ts';
-import { latestTick, nextTick, type ParsedRule, parseRule, ticksUpTo } from '../job/rule.ts';
+import {
+  latestTick,
+  nextTick,
+  type ParsedRule,
+  parseRule,
+  scheduleHeader,
+  tickHeader,
+  ticksUpTo,
+} from '../job/rule.ts';
 import type { Observer } from './events.ts';
 
 export interface SchedulerOptions {
@@ -24,10 +32,6 @@ export interface SchedulerOptions {
   readonly random: () => number;
   readonly observe: Observer | undefined;
 }
-
-/** The headers of a tick's job: the schedule's key, and the tick as ISO time. */
-export const scheduleHeader = 'schedule';
-export const tickHeader = 'tick';
 
 /** Longest sleep, ms: a word of a new schedule may get lost. */
 const MAX_SLEEP = 60_000;
@@ -46,8 +50,8 @@ export class Scheduler {
   readonly #options: SchedulerOptions;
   /** By their texts. */
   readonly #rules = new Map<string, ParsedRule>();
-  /** Keys of due schedules that this server cannot read: they stay due, and must not hide others. */
-  #unreadable = new Set<string>();
+  /** Keys of due schedules that this server cannot fire: they stay due, and must neither hide nor hold up others. */
+  #hopeless = new Set<string>();
   #stopped = false;
   #woken = false;
   #resume: () => void = () => undefined;
@@ -94,30 +98,61 @@ export class Scheduler {
   /** Fires what is due. Resolves to the ms until the next look. */
   async #step(): Promise<number> {
     const { backend } = this.#options;
-    const { now, due, nextAt } = await backend.dueSchedules(MANY + this.#unreadable.size);
-    const unreadable = new Set<string>();
-    const firings: Firing[] = [];
+    const { now, due, nextAt } = await backend.dueSchedules(MANY + this.#hopeless.size);
+    const hopeless = new Set<string>();
+    const together: Firing[][] = [];
+    const alone: Firing[][] = [];
     for (const record of due) {
       const rule = await this.#read(record);
-      if (rule) firings.push(...firingsOf(record, rule, now));
-      else unreadable.add(record.key);
+      if (!rule) hopeless.add(record.key);
+      else (this.#hopeless.has(record.key) ? alone : together).push(firingsOf(record, rule, now));
     }
-    this.#unreadable = unreadable;
-    if (firings.length > 0) return (await this.#fire(firings)) ? 0 : AFTER_OTHERS;
+    const fired: boolean[] = [];
+    if (together.length > 0) fired.push(...(await this.#fire(together, hopeless)));
+    for (const firings of alone) fired.push(...(await this.#fire([firings], hopeless)));
+    this.#hopeless = hopeless;
+    if (fired.includes(true)) return 0;
+    if (fired.includes(false)) return AFTER_OTHERS;
     return Math.min(MAX_SLEEP, nextAt === undefined ? MAX_SLEEP : Math.max(1, nextAt - now));
   }
 
-  /** False when others had fired all of them. */
-  async #fire(firings: readonly Firing[]): Promise<boolean> {
+  /**
+   * Fires what is due of some schedules. When the backend finds something in one of them that it does not take, each goes
+   * alone, and that one is added to `hopeless`.
+   * Resolves to true where something was fired, false where others had done all; nothing of a schedule that was refused.
+   */
+  async #fire(schedules: readonly (readonly Firing[])[], hopeless: Set<string>): Promise<boolean[]> {
     const { backend, observe } = this.#options;
-    const results = await backend.fire(firings);
-    firings.forEach(({ key: schedule, tick, jobs, nextAt }, i) => {
-      const result = results[i];
-      if (result?.status !== 'fired') return;
-      if (jobs.length === 0) observe?.({ type: 'skipped', schedule, tick, nextAt });
-      else observe?.({ type: 'fired', schedule, tick, ids: result.ids });
-    });
-    return results.some(({ status }) => status === 'fired');
+    const firings = schedules.flat();
+    try {
+      const results = await backend.fire(firings);
+      firings.forEach(({ key: schedule, tick, jobs, nextAt }, i) => {
+        const result = results[i];
+        if (result?.status !== 'fired') return;
+        if (jobs.length === 0) observe?.({ type: 'skipped', schedule, tick, nextAt });
+        else observe?.({ type: 'fired', schedule, tick, ids: result.ids });
+      });
+      return [results.some(({ status }) => status === 'fired')];
+    } catch (error) {
+      if (!isError(error, 'OPTION_INVALID') && !isError(error, 'NOT_SUPPORTED')) throw error;
+      const [only, ...others] = schedules;
+      if (others.length === 0) {
+        const key = only?.[0]?.key ?? '';
+        this.#giveUp(key, error);
+        hopeless.add(key);
+        return [];
+      }
+      const fired: boolean[] = [];
+      for (const each of schedules) fired.push(...(await this.#fire([each], hopeless)));
+      return fired;
+    }
+  }
+
+  /** Told once, for as long as it is due. */
+  #giveUp(schedule: string, error: unknown): void {
+    if (!this.#hopeless.has(schedule)) {
+      this.#options.observe?.({ type: 'schedule-error', schedule, error: toError(error) });
+    }
   }
 
   async #read({ key, rule }: ScheduleRecord): Promise<ParsedRule | undefined> {
@@ -129,8 +164,7 @@ export class Scheduler {
       this.#rules.set(rule, parsed);
       return parsed;
     } catch (error) {
-      const isNew = !this.#unreadable.has(key);
-      if (isNew) this.#options.observe?.({ type: 'schedule-error', schedule: key, error: toError(error) });
+      this.#giveUp(key, error);
       return undefined;
     }
   }
