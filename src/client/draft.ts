@@ -58,6 +58,7 @@ export function makeJob(template: Template, payload: unknown, maxPayload: number
 /** Those of the definition, then those of the call, each once; in a list that is nobody else's. */
 function tagsOf({ definition, tags }: Template, payload: unknown): readonly string[] {
   const own = definition.tagsOf(payload);
+  assertOption('tags', own, Array.isArray(own), 'a function that returns an array of strings');
   return own.length + tags.length === 0 ? tags : [...new Set([...own, ...tags])];
 }
 

@@ -103,10 +103,12 @@ export function momentOf(
   { delay, at }: { readonly delay?: number; readonly at?: number | Date },
   now: () => number,
 ): number | undefined {
-  assertOption('delay', delay, delay === undefined || delay >= 0, 'a number of milliseconds from 0');
+  const isDelay = delay === undefined || (Number.isFinite(delay) && delay >= 0);
+  assertOption('delay', delay, isDelay, 'a number of milliseconds from 0');
   assertOption('at', at, at === undefined || delay === undefined, 'absent when `delay` is given');
   if (at === undefined) return delay ? now() + delay : undefined;
-  const moment = Number(at);
+  // Null, '' and true would be numbers too, long past: a job that was meant for later would run now.
+  const moment = at instanceof Date ? at.getTime() : at;
   assertOption('at', at, Number.isFinite(moment), 'milliseconds since the epoch, or a valid Date');
   return moment;
 }

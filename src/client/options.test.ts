@@ -117,6 +117,9 @@ describe('the options of an enqueue', () => {
       { maxAttempts: 0 },
       { queue: '\ud800' },
       { unique: { mode: 'throttle' as const } },
+      { delay: Number.POSITIVE_INFINITY },
+      { delay: '5' as unknown as number },
+      ...[null, '', true, '2030-01-01'].map((at) => ({ at: at as unknown as number })),
     ];
     const good = client.enqueue(plain, { n: 1 });
     await Promise.all(
@@ -128,6 +131,12 @@ describe('the options of an enqueue', () => {
       code: 'MILLRACE_OPTION_INVALID',
     });
     await assert.rejects(client.enqueue(plain, { n: 2 }, { delays: 1 } as object), { code: 'MILLRACE_OPTION_UNKNOWN' });
+    const untagged = defineJob({
+      name: 'untagged',
+      tags: () => undefined as unknown as string[],
+      run: () => undefined,
+    });
+    await assert.rejects(client.enqueue(untagged, null), { code: 'MILLRACE_OPTION_INVALID', message: /`tags`/ });
     const tooLong = { customer: 'c'.repeat(256), n: 1 };
     const neighbour = client.enqueue(plain, { n: 1 });
     await assert.rejects(client.enqueue(rich, tooLong), { code: 'MILLRACE_OPTION_INVALID' });

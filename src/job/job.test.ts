@@ -38,6 +38,7 @@ describe('defineJob', () => {
       ['batch.run', { name: 'a', batch: { size: 1 } }],
       ['grace', { name: 'a', grace: -1, run }],
       ['keepFor', { name: 'a', keepFor: 0, run }],
+      ['keepFor', { name: 'a', keepFor: Number.POSITIVE_INFINITY, run }],
     ];
     for (const [option, job] of wrong) {
       assert.throws(

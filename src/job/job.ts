@@ -218,7 +218,8 @@ export function defineJob(
   assertOption('retryIf', retryIf, retryIf === undefined || isFunction(retryIf), 'a function');
   assertOption('timeout', timeout, timeout === undefined || timeout >= 1, 'a number of milliseconds from 1');
   assertOption('grace', grace, grace >= 0, 'a number of milliseconds from 0');
-  assertOption('keepFor', keepFor, keepFor === undefined || keepFor > 0, 'a number of milliseconds above 0');
+  const isKeepFor = keepFor === undefined || (keepFor > 0 && Number.isFinite(keepFor));
+  assertOption('keepFor', keepFor, isKeepFor, 'a number of milliseconds above 0');
   assertOption('key', key, key === undefined || isFunction(key), 'a function of the payload');
   assertOption(
     'tags',

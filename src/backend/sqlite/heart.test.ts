@@ -45,6 +45,22 @@ describe('the heart', () => {
     await until(async () => (await beatAt()) > last);
   });
 
+  it('does not race when its beats are further apart than a timer can count', async (t) => {
+    const { backend, beatAt } = await beating(t, 10_000);
+    const lazy = server('lazy');
+    const options = {
+      every: Number.POSITIVE_INFINITY,
+      stallTimeout: 10_000,
+      pulse: new Int32Array(new SharedArrayBuffer(4)),
+    };
+    await backend.startHeart(lazy, options);
+    const beats = async () => (await backend.servers()).find(({ id }) => id === 'lazy')?.beatAt;
+    const first = await beats();
+    const start = await beatAt();
+    await until(async () => (await beatAt()) >= start + 10 * every);
+    assert.equal(await beats(), first);
+  });
+
   it('ends when its server leaves', async (t) => {
     const { backend } = await beating(t, 10_000);
     await backend.leave('a');

@@ -8,6 +8,9 @@
  */
 import type { HeartOptions, ServerInfo } from '../backend.ts';
 
+/** Longest delay that `setInterval` honours; with a longer one it would beat without a pause. */
+const MAX_DELAY = 2 ** 31 - 1;
+
 export class Hearts {
   readonly #beat: (server: ServerInfo) => void;
   readonly #hearts = new Map<string, NodeJS.Timeout>();
@@ -29,7 +32,7 @@ export class Hearts {
       }
       if (performance.now() - movedAt < stallTimeout) this.#beat(server);
     };
-    this.#hearts.set(server.id, setInterval(tick, every).unref());
+    this.#hearts.set(server.id, setInterval(tick, Math.min(every, MAX_DELAY)).unref());
   }
 
   stop(server: string): void {
