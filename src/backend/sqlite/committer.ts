@@ -1,15 +1,12 @@
 /**
- * Group commit: all calls that are there become one transaction, and are answered when it is on the disk.
+ * Group commit: all calls that are there become one transaction.
  *
  *   call ─┐
- *   call ─┼─▶ BEGIN IMMEDIATE ─ each in turn ─ COMMIT ─▶ answers
+ *   call ─┼─▶ BEGIN IMMEDIATE ─ each in turn ─ COMMIT ─▶ answers; the loop syncs, and sends them
  *   call ─┘          └──────── SQL error ───▶ ROLLBACK, then each call in a transaction of its own
  *
  * One sync of the disk for all of them is where the speed comes from. A call that SQLite refuses (the disk is full, say)
  * costs the others a second try, not their success; savepoints would cost every call of every transaction instead.
- *
- * Claims and beats need no sync: nobody was told that a job is stored or done. A power cut that undoes a claim ends the
- * process that made it, too, and finds the job where it was. What is synced later takes what came before with it.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { MillraceError } from '../../errors.ts';
@@ -25,7 +22,8 @@ import { Settler } from './settle.ts';
 import { Tidier } from './tidy.ts';
 import type { Answer, Request } from './wire.ts';
 
-type Call = Request & { readonly call: number };
+/** A call, by the number that its answer carries. */
+export type Call = Request & { readonly call: number };
 
 /** These change nothing, so a transaction of only these needs no lock: they work on a full disk, and beside a writer. */
 const readers: ReadonlySet<Request['kind']> = new Set([
@@ -36,17 +34,6 @@ const readers: ReadonlySet<Request['kind']> = new Set([
   'schedules',
   'dueSchedules',
   'events',
-]);
-
-/** A transaction of only these and of readers is not waited for on its way to the disk. */
-const repeatable: ReadonlySet<Request['kind']> = new Set([
-  ...readers,
-  'claim',
-  'beat',
-  'report',
-  'rescue',
-  'leave',
-  'tidy',
 ]);
 
 export class Committer {
@@ -60,7 +47,6 @@ export class Committer {
   readonly #desk: Desk;
   readonly #schedules: Schedules;
   readonly #tidier: Tidier;
-  #synced = true;
 
   constructor(db: DatabaseSync, options: DatabaseOptions) {
     this.#db = db;
@@ -96,7 +82,6 @@ export class Committer {
   }
 
   #transact(calls: readonly Call[]): Answer[] {
-    this.#sync(!calls.every(({ kind }) => repeatable.has(kind)));
     begin(this.#db, calls.every(({ kind }) => readers.has(kind)) ? 'read' : 'write', this.#options);
     this.#ledger.begin();
     let now = 0;
@@ -107,13 +92,6 @@ export class Committer {
     this.#ledger.end(now);
     this.#db.exec('COMMIT');
     return answers;
-  }
-
-  /** Whether commits from here on are waited for on the disk, if they are at all. */
-  #sync(on: boolean): void {
-    if (on === this.#synced || this.#options.synchronous === 'normal') return;
-    this.#db.exec(`PRAGMA synchronous = ${on ? 'FULL' : 'NORMAL'}`);
-    this.#synced = on;
   }
 
   /** A call that is refused has changed nothing, so the transaction goes on; an error of SQLite ends it. */

@@ -20,14 +20,15 @@ export interface DatabaseOptions {
 }
 
 export function openDatabase(options: DatabaseOptions): DatabaseSync {
-  const { path, synchronous, busyTimeout, maxBytes, shared } = options;
+  const { path, busyTimeout, maxBytes, shared } = options;
   mkdirSync(dirname(path), { recursive: true });
   inspect(path, busyTimeout, shared);
 
   const db = new DatabaseSync(path, { timeout: busyTimeout });
   try {
-    // WAL first, it cannot be set inside a transaction. Checkpoints are made by hand, see wal.ts.
-    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA wal_autocheckpoint = 0`);
+    // WAL first, it cannot be set inside a transaction. Checkpoints and syncs are made by hand, see wal.ts: NORMAL is what
+    // keeps the file sound, and with FULL a commit would also wait for the disk, and all its callers with it.
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0');
     // 64 MB of pages: what is added and soon claimed is found in memory. Sorting never needs a file.
     db.exec('PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY');
     db.exec('BEGIN IMMEDIATE');
