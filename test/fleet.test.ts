@@ -100,17 +100,18 @@ describe('a fleet on one file', { concurrency: 2 }, () => {
   it('never holds two unique jobs at once, whoever adds and whoever is killed', async (t) => {
     const fleet = await Fleet.found(t);
     await fleet.inspector.configure(only.queue, { events: 100_000, maxCrashes: 1_000 });
+    const living = new Set(await fleet.servers(4, { queues: ['only'], lease: 1_500 }));
     const producers = await fleet.producers(3);
     for (let i = 0; i < 3; i++) {
-      const server = await fleet.server({ queues: ['only'], workers: 2 });
-      await fleet.read((lines) => {
-        const mine = lines.filter(({ pid }) => pid === server.pid);
-        return mine.length > 6 && mine.at(-1)?.what === 'begin';
+      // Whoever runs it now; the next one only after another has gone on with it.
+      const victim = await fleet.read((lines) => {
+        const { what, pid } = lines.at(-1) ?? {};
+        return lines.length > 6 * i && what === 'begin' && [...living].find((server) => server.pid === pid);
       });
-      await fleet.kill(server);
+      living.delete(victim);
+      await fleet.kill(victim);
     }
     for (const producer of producers) await producer.end('SIGTERM');
-    await fleet.server({ queues: ['only'] });
 
     const last = await fleet.client.enqueue(only, 1);
     await fleet.event(({ kind, job }) => kind === 'completed' && job === last.id);

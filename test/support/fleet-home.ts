@@ -13,7 +13,7 @@ import { type Line, type ServerSays, type Word, write } from './fleet.ts';
 const program = fileURLToPath(new URL('fleet.ts', import.meta.url));
 
 /** Longest that anything a test waits for may take, ms. */
-const DEADLINE = 10_000;
+const DEADLINE = 15_000;
 
 export interface Heard extends Word {
   /** By `performance.now()`. */
