@@ -25,10 +25,11 @@ export interface FetcherOptions {
   /** How many jobs can be taken now. */
   readonly room: () => number;
   /** A claim for fewer than this waits until there is more room: many small claims cost more than a few. Minimum 1. */
-  readonly lowWater: number;
+  readonly lowWater: () => number;
   /** ms between claims when nothing wakes the fetcher. */
   readonly pollInterval: number;
-  readonly deliver: (jobs: readonly ClaimedJob[]) => void;
+  /** `isFull`: as many as there was room for. */
+  readonly deliver: (jobs: readonly ClaimedJob[], isFull: boolean) => void;
   readonly clock: Clock;
   readonly random: () => number;
   readonly observe: Observer | undefined;
@@ -72,7 +73,7 @@ export class Fetcher {
 
   /** There may be room again. */
   roomFreed(): void {
-    if (this.#waitsFor === 'room' && this.#options.room() >= this.#options.lowWater) this.#resume();
+    if (this.#waitsFor === 'room' && this.#options.room() >= this.#options.lowWater()) this.#resume();
   }
 
   async #run(): Promise<void> {
@@ -81,7 +82,7 @@ export class Fetcher {
     let overdue = 0;
     while (!this.#stopped) {
       const limit = room();
-      if (limit < lowWater) {
+      if (limit < lowWater()) {
         await this.#wait('room');
         continue;
       }
@@ -90,7 +91,7 @@ export class Fetcher {
         const { jobs, nextAt } = await backend.claim({ server, queues: order(), limit });
         failures = 0;
         observe?.({ type: 'claimed', count: jobs.length });
-        if (jobs.length > 0) deliver(jobs);
+        if (jobs.length > 0) deliver(jobs, jobs.length === limit);
         if (jobs.length === limit || this.#woken) continue;
         // Where clocks differ, a moment that has come here may not have come there: asking at once would be a busy loop.
         overdue = jobs.length === 0 && nextAt !== undefined && nextAt <= clock.now() ? overdue + 1 : 0;

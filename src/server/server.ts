@@ -22,6 +22,7 @@ import type { JobDefinition } from '../job/job.ts';
 import { Service } from '../lifecycle.ts';
 import { Dispatcher } from '../pool/dispatcher.ts';
 import { Ring } from '../pool/ring.ts';
+import { Ahead } from './ahead.ts';
 import { Executor, type Work } from './executor.ts';
 import { Fetcher } from './fetcher.ts';
 import { Heart } from './heart.ts';
@@ -90,9 +91,10 @@ export class JobServer extends Service {
         orderFor: (job) => orders.for(job),
       });
       const line = new Ring<Work>();
+      const ahead = new Ahead(workers, prefetch === 'auto' ? undefined : prefetch);
       const dispatcher: Dispatcher<Work> = new Dispatcher({
         workers,
-        queue: prefetch,
+        queue: ahead.most,
         line,
         run: AsyncResource.bind((work: Work) => executor.run(work)),
         onRoom: () => fetcher.roomFreed(),
@@ -103,13 +105,17 @@ export class JobServer extends Service {
         queues: names,
         order,
         pollInterval,
-        lowWater: Math.max(1, Math.floor((prefetch * batchSize) / 2)),
+        lowWater: () => Math.max(1, Math.floor((ahead.size * batchSize) / 2)),
         room: () => {
           if (settler.pending >= MAX_UNSETTLED) return 0;
+          const room = Math.min(dispatcher.room, ahead.size + dispatcher.idle - dispatcher.waiting);
           // Jobs that a gatherer holds take no worker yet; it holds less than one batch.
-          return dispatcher.room * batchSize;
+          return Math.max(0, room) * batchSize;
         },
-        deliver: (claimed) => router.route(claimed),
+        deliver: (claimed, isFull) => {
+          if (isFull) ahead.came(dispatcher.idle, dispatcher.waiting);
+          router.route(claimed);
+        },
       });
       const orders: Orders = new Orders({
         ...shared,
