@@ -215,6 +215,25 @@ describe('a fleet on one file', { concurrency: 2 }, () => {
     );
   });
 
+  it('gives the jobs of a server that sleeps too long to another, and has it back when it wakes', async (t) => {
+    const fleet = await Fleet.found(t);
+    await fleet.inspector.configure(long.queue, { events: 100 });
+    const sleeper = await fleet.server({ queues: ['long', 'other'], lease: 1_000 });
+    const handle = await fleet.client.enqueue(long, null);
+    await fleet.event(({ kind }) => kind === 'progress');
+    sleeper.process.kill('SIGSTOP');
+    const second = await fleet.server({ queues: ['long'], lease: 1_000 });
+    assert.deepEqual(await handle.result(), { by: second.pid });
+
+    sleeper.process.kill('SIGCONT');
+    assert.equal(await (await fleet.client.enqueue(other, null)).result(), sleeper.pid);
+    // It stops with an outcome for a job that is not its own any more.
+    await sleeper.end('SIGTERM');
+    const done = await handle.get();
+    assert.deepEqual([done?.state, done?.result, done?.crashes], ['completed', { by: second.pid }, 1]);
+    assert.equal((await fleet.events()).filter(({ kind, job }) => kind === 'completed' && job === handle.id).length, 1);
+  });
+
   it('does what the command line says, while it runs', async (t) => {
     const fleet = await Fleet.found(t);
     const says = (...args: string[]) => run(process.execPath, [main, ...args, '--backend', fleet.url]);

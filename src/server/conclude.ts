@@ -67,7 +67,9 @@ export function givenUp({ job, cancelled: order }: Attempt, options: ConcludeOpt
 
 export function cancelled(job: ClaimedJob, error: MillraceError<'JOB_CANCELLED'>, options: ConcludeOptions): Ending {
   options.observe?.({ type: 'cancelled', job, error });
-  return { kind: 'cancelled', error: describe(job, error, options.clock) };
+  // The reason alone, as with a job that was cancelled while it waited: its state says the rest.
+  const message = String(error.fields.reason).slice(0, MAX_ERROR_TEXT);
+  return { kind: 'cancelled', error: { ...describe(job, error, options.clock), message } };
 }
 
 /** The work is done, so a result that cannot be written must not make it be done again. */
