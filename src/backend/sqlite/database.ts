@@ -29,8 +29,8 @@ export function openDatabase(options: DatabaseOptions): DatabaseSync {
     // WAL first, it cannot be set inside a transaction. Checkpoints and syncs are made by hand, see wal.ts: NORMAL is what
     // keeps the file sound, and with FULL a commit would also wait for the disk, and all its callers with it.
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0');
-    // 64 MB of pages: what is added and soon claimed is found in memory. Sorting never needs a file.
-    db.exec('PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY');
+    // 16 MB of pages: what is added and soon claimed is found in memory, and the rest in the system's. Sorting needs no file.
+    db.exec('PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY');
     db.exec('BEGIN IMMEDIATE');
     migrate(db, shared);
     db.exec('COMMIT');
