@@ -98,7 +98,8 @@ export class Loop {
       this.#send(this.#synced(late), soon.length > 0 ? undefined : heard);
     }
     this.#wal.committed();
-    this.#watch.committed();
+    // Beats and polls that find nothing are no work.
+    if (heard || !calls.every(({ kind }) => undoable.has(kind))) this.#watch.committed();
   }
 
   /** The answers, once they are true; when the disk refuses, nobody can say whether they are. */
