@@ -1,7 +1,32 @@
 /** What is seen from outside: jobs, queues, servers, and what happened. */
 import type { JobState } from '../job/state.ts';
-import type { AttemptError, LogLine, ServerInfo } from './backend.ts';
 import type { QueueSettings } from './settings.ts';
+
+/** What one attempt's error looked like; the history of a job is a list of these, at most `maxErrors`, oldest dropped. */
+export interface AttemptError {
+  readonly attempt: number;
+  readonly at: number;
+  readonly message: string;
+  readonly code?: string;
+  readonly stack?: string;
+}
+
+/** Longest error history kept with a job: an endless retry must not grow its record without end. */
+export const maxErrors = 100;
+
+export interface LogLine {
+  readonly at: number;
+  readonly text: string;
+}
+
+export interface ServerInfo {
+  /** A new one for every start of a server: it is what a lease belongs to. */
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly queues: readonly string[];
+  readonly concurrency: number;
+}
 
 /** A job as seen from outside. */
 export interface JobRecord {

@@ -2,7 +2,7 @@
  * Jobs that come by themselves, as the backend keeps them. When they come is computed by the servers; the backend sees to
  * it that each tick makes its jobs once, whoever computed it.
  */
-import type { NewJob } from './backend.ts';
+import type { NewJob } from './new-job.ts';
 
 export interface Schedule {
   /** Names the schedule; a second one with the same key replaces the first. */
