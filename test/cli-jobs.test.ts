@@ -1,7 +1,7 @@
 /** The commands that look at jobs and queues, and act on them, as a person meets them. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -50,6 +50,22 @@ describe('millrace on jobs', () => {
     assert.match(says('jobs', '--limit', '2'), /\n2 jobs; there are more\n$/);
     assert.equal(says('jobs', 'queue:other'), '0 jobs\n');
     assert.match(refuses('jobs', 'queue'), /position 5: expected a colon/);
+  });
+
+  it('makes no file where it was to look at one', async () => {
+    const typo = join(folder, 'jbos.db');
+    for (const command of [['status'], ['jobs'], ['pause', 'mail']]) {
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        [main, ...command, '--backend', `sqlite:${typo}?shared=true`],
+        {
+          encoding: 'utf8',
+        },
+      );
+      assert.notEqual(status, 0);
+      assert.match(stderr, /there is no such file/);
+    }
+    await assert.rejects(stat(typo), { code: 'ENOENT' });
   });
 
   it('acts on jobs only when it is sure', () => {

@@ -1,8 +1,10 @@
 /** What the commands that look at jobs or do something to them share: the filter's words, and asking twice. */
+import { existsSync } from 'node:fs';
+import type { Backend } from '../backend/backend.ts';
 import { openBackend } from '../backend/open.ts';
 import { Inspector } from '../client/inspector.ts';
 import { parseFilter } from '../client/words.ts';
-import { assertOption } from '../errors.ts';
+import { assertOption, MillraceError } from '../errors.ts';
 import { integer, toggle } from './flags.ts';
 import { backendFlag } from './serve-options.ts';
 
@@ -26,9 +28,18 @@ export const filterHelp = `FILTER is one or more of these words; every one narro
   args.PLACE:VALUE                 in the payload; also :!= :< :<= :> :>= and :~ for "contains"
 Text with spaces stands in double quotes, which the shell must be kept from taking: 'error:"timed out"'.`;
 
+/** Opens a backend that is there: whoever looks at a file has not asked for a new one. Throws BACKEND_UNAVAILABLE if not. */
+export async function openExisting(url: string): Promise<Backend> {
+  const path = url.startsWith('sqlite:') && url.slice('sqlite:'.length).replace(/\?[^?]*$/, '');
+  if (path && !existsSync(path)) {
+    throw new MillraceError('BACKEND_UNAVAILABLE', { backend: url, reason: 'there is no such file' });
+  }
+  return openBackend(url);
+}
+
 /** Calls `use` with an inspector of the backend, and closes that whatever happens. */
 export async function inspect<T>(url: string, use: (inspector: Inspector) => Promise<T>): Promise<T> {
-  const backend = await openBackend(url);
+  const backend = await openExisting(url);
   try {
     return await use(new Inspector({ backend }));
   } finally {

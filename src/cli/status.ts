@@ -1,7 +1,7 @@
 /** `millrace status`: the queues and servers of a backend, as a table. */
-import { openBackend } from '../backend/open.ts';
 import { systemClock } from '../clock.ts';
 import { jobStates } from '../job/state.ts';
+import { openExisting } from './acting.ts';
 import { describeFlags, readFlags } from './flags.ts';
 import { backendFlag } from './serve-options.ts';
 import { settingsText } from './settings-text.ts';
@@ -17,7 +17,7 @@ ${describeFlags(flags)}`;
 
 export async function run(args: readonly string[]): Promise<void> {
   const options = readFlags(flags, args, process.env);
-  const backend = await openBackend(options.backend);
+  const backend = await openExisting(options.backend);
   try {
     const queues = await backend.counts();
     const rows = queues.map(({ queue, settings, ...counts }) => {
