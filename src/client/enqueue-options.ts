@@ -54,7 +54,8 @@ export interface Template {
 /** Of a call that says nothing. */
 export const noOptions = {} as const;
 
-const known = {
+/** Their names. */
+export const enqueueOptions = {
   queue: true,
   priority: true,
   delay: true,
@@ -75,7 +76,7 @@ const NOTHING = new Uint8Array();
  * one must not be refused together with those of others.
  */
 export function templateOf(definition: JobDefinition, options: EnqueueOptions<never>, now: () => number): Template {
-  assertKnown(options, known);
+  assertKnown(options, enqueueOptions);
   const { queue = definition.queue, priority = definition.priority, maxAttempts = definition.maxAttempts } = options;
   const { id, key, tags = [], headers, keepFor = definition.keepFor, unique = definition.unique } = options;
   if (options.unique) assertUnique(options.unique as UniqueOptions);

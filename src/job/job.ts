@@ -69,8 +69,8 @@ export interface JobOptions<Payload = unknown> {
   /** False: this error will not go away, so the job is discarded at once. Default: every error is worth a retry. */
   readonly retryIf?: (error: Error, job: JobContext) => boolean;
   /**
-   * Milliseconds from the start of a run until `context.signal` aborts; the attempt has then failed with JOB_TIMEOUT.
-   * Minimum 1. Default: none.
+   * Milliseconds from the start of a run until `context.signal` aborts. The attempt has then failed with JOB_TIMEOUT, unless
+   * the body returns a value all the same, within `grace`: the work is done. Minimum 1. Default: none.
    */
   readonly timeout?: number;
   /**

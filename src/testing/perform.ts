@@ -10,7 +10,7 @@
 import type { ClaimedJob, ClaimResult, Report, SettleResult } from '../backend/backend.ts';
 import { MemoryBackend } from '../backend/memory/memory.ts';
 import { makeJob } from '../client/draft.ts';
-import { type EnqueueOptions, noOptions, templateOf } from '../client/enqueue-options.ts';
+import { type EnqueueOptions, enqueueOptions, noOptions, templateOf } from '../client/enqueue-options.ts';
 import { type Clock, VirtualClock } from '../clock.ts';
 import { assertKnown, assertOption } from '../errors.ts';
 import type { JobDefinition } from '../job/job.ts';
@@ -113,22 +113,12 @@ export async function performJob<Payload, Result>(
 }
 
 const known = {
+  ...enqueueOptions,
   attempt: true,
   crashes: true,
   middleware: true,
   clock: true,
   random: true,
-  queue: true,
-  priority: true,
-  delay: true,
-  at: true,
-  id: true,
-  key: true,
-  tags: true,
-  headers: true,
-  unique: true,
-  keepFor: true,
-  maxAttempts: true,
 } as const satisfies Record<keyof PerformOptions, true>;
 
 /** The outcome that an event of a server tells of, if it does. */

@@ -4,6 +4,8 @@
  *   server    runs the jobs below until SIGTERM
  *   producer  enqueues `only` as fast as it is stored, until SIGTERM
  *
+ * Bodies take real time, as work does; that is the only waiting here.
+ *
  * Says 'ready', and what else a test waits for, over IPC. What several processes do is told by the journal, a file to which
  * each line is appended in one write, so that the lines of all processes stand in the order in which things happened.
  */

@@ -2,8 +2,8 @@
  * The bench's own loop around `node:sqlite`: what this machine, this SQLite and this way to store jobs can do, with nothing
  * that makes it a job system. No threads, leases, retries, names, options or checks; a job that fails ends the run.
  *
- * One table, one index, prepared statements, and the pragmas and checkpoints of our own backend. What was asked in one turn
- * of the event loop is one transaction, synced, and answered after it: adds, the ends of what has run, and one claim of
+ * One table, one index, prepared statements, `synchronous=FULL`, a checkpoint every 500 commits, and a page cache of 64 MB, four
+ * times ours. What was asked in one turn of the event loop is one transaction, synced, and answered after it: adds, the ends of what has run, and one claim of
  * as many jobs as there are free places.
  */
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Letter } from '../../letters.ts';
 import { CONCURRENCY, type Handler, type Open, type System } from '../system.ts';
 
-/** Commits between two checkpoints: ours makes them as often. */
+/** Commits between two checkpoints: ours makes them as often, and also when the log is long. */
 const CHECKPOINT_EVERY = 500;
 
 interface Waiting {

@@ -3,9 +3,10 @@
  *
  *   caller's thread                        thread
  *   add ─ pack ──── one buffer, moved ───▶ insert ┐
- *   claim ───────────────────────────────▶ update ├─ one COMMIT, synced
+ *   claim ───────────────────────────────▶ update ├─ one COMMIT
  *   settle ─ pack ───────────────────────▶ delete ┘
- *   ids, payload views ◀── one buffer, moved ── answers
+ *   payload views ◀── one buffer, moved ── claims        │
+ *   ids, endings  ◀─────────────────────── the others ◀──┴─ synced
  *
  * Loss table (what an acknowledged `add` or `settle` survives):
  *

@@ -26,7 +26,7 @@ import type { Answer, Request } from './wire.ts';
 export type Call = Request & { readonly call: number };
 
 /** These change nothing, so a transaction of only these needs no lock: they work on a full disk, and beside a writer. */
-const readers: ReadonlySet<Request['kind']> = new Set([
+export const readers: ReadonlySet<Request['kind']> = new Set([
   'counts',
   'servers',
   'list',

@@ -11,7 +11,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { type Call, Committer } from './committer.ts';
+import { type Call, Committer, readers } from './committer.ts';
 import type { DatabaseOptions } from './database.ts';
 import { toWire, translate } from './failure.ts';
 import { Hearts } from './heart.ts';
@@ -29,19 +29,13 @@ import {
 
 /** What these did may be undone by a power cut. */
 const undoable: ReadonlySet<Request['kind']> = new Set([
+  ...readers,
   'claim',
   'report',
   'beat',
   'leave',
   'rescue',
   'tidy',
-  'counts',
-  'servers',
-  'list',
-  'orders',
-  'schedules',
-  'dueSchedules',
-  'events',
 ]);
 
 export class Loop {
