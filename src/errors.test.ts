@@ -37,6 +37,8 @@ const samples: { readonly [C in ErrorCode]: ErrorFields<C> } = {
   BACKEND_CLOSED: { backend: 'sqlite' },
   BACKEND_READ_ONLY: { path: 'jobs.db' },
   BACKEND_DISK_FULL: { path: 'jobs.db' },
+  BACKEND_FULL: { backend: 'redis://cache:6379', reason: "OOM command not allowed when used memory > 'maxmemory'" },
+  BACKEND_REFUSED: { backend: 'redis://cache:6379', reason: 'WRONGPASS invalid username-password pair' },
   SCHEMA_TOO_NEW: { path: 'jobs.db', found: 9, known: 3 },
   NOT_A_DATABASE: { path: 'notes.txt', reason: 'file is not a database' },
   SERVER_UNKNOWN: { server: 'host-17-ab12' },

@@ -85,6 +85,10 @@ const catalogue = {
   BACKEND_CLOSED: (f: { backend: string }) => `the ${f.backend} backend is closed`,
   BACKEND_READ_ONLY: (f: { path: string }) => `${f.path} cannot be written; nothing was stored`,
   BACKEND_DISK_FULL: (f: { path: string }) => `no space is left for ${f.path}; nothing of this call was stored`,
+  BACKEND_FULL: (f: { backend: string; reason: string }) =>
+    `the ${f.backend} backend has no memory left (${f.reason}); nothing of this call was stored`,
+  BACKEND_REFUSED: (f: { backend: string; reason: string }) =>
+    `the ${f.backend} backend does not let this program in: ${f.reason}`,
   SCHEMA_TOO_NEW: (f: { path: string; found: number; known: number }) =>
     `${f.path} has schema ${f.found}, this program knows up to ${f.known}; it was not touched. Upgrade millrace`,
   NOT_A_DATABASE: (f: { path: string; reason: string }) => `${f.path} is not a Millrace database: ${f.reason}`,

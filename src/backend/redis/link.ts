@@ -1,0 +1,304 @@
+/**
+ * The way to Redis, whatever stands there: one server, a master that sentinels watch, or a cluster. One multiplexed
+ * connection per server carries all calls and messages of a process.
+ *
+ * A call settles within `timeout`: meanwhile connections may be lost, masters may change and slots may move, and it is
+ * sent again, byte for byte. So what is sent must bear being done twice; the scripts do. A call that is given up says
+ * whether it may have had its effect.
+ *
+ * An open link does not keep the process alive, unless calls are under way, somebody listens, or `ref` was called.
+ */
+import { type Clock, systemClock, type Timer } from '../../clock.ts';
+import { MillraceError } from '../../errors.ts';
+import { type Address, parseAddress } from './address.ts';
+import type { Connection } from './connection.ts';
+import type { Arguments } from './driver.ts';
+import { judge } from './failure.ts';
+import { assertFit, evictionOf, readInfo, type ServerFacts } from './info.ts';
+import { delayAfter } from './reconnect.ts';
+import type { Route } from './route.ts';
+import { SingleRoute } from './single.ts';
+import type { Listener, Station } from './station.ts';
+
+export interface Script {
+  readonly name: string;
+  readonly text: string;
+  /** SHA-1, hexadecimal. */
+  readonly sha: string;
+}
+
+export interface Link {
+  /** The URL without secrets and options. */
+  readonly name: string;
+  readonly isCluster: boolean;
+  /** After a failure nothing is left, and it may be tried again. */
+  open(): Promise<void>;
+  /** Waits for calls under way, then releases everything. Later calls reject with BACKEND_CLOSED. */
+  close(): Promise<void>;
+  /** Runs the script where `key` is, with `key` as its only key and `request` as its only argument. */
+  run(script: Script, key: string, request: Uint8Array): Promise<Buffer>;
+  /** Any other command that bears being done twice. Bulk strings come as Buffers, maps as flat arrays. */
+  command(key: string | undefined, args: Arguments): Promise<unknown>;
+  /**
+   * Hears a channel of the server that has `key`. An empty message says that some may have been missed: it comes when the
+   * subscription has begun, and again after each interruption. Returns the way to stop.
+   */
+  subscribe(key: string, channel: string, listener: Listener): () => void;
+  info(): Promise<ServerFacts>;
+  /** Keeps the process alive until `unref`, whether or not anything is under way. */
+  ref(): void;
+  unref(): void;
+}
+
+export interface LinkOptions {
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Longest time without a word from a server that owes an answer, ms. Default: half of the address's timeout, at most 5,000. */
+  readonly silence?: number;
+}
+
+/** @throws OPTION_INVALID, OPTION_UNKNOWN. Connects to nothing yet. */
+export function makeLink(address: string | Address, options: LinkOptions = {}): Link {
+  return new RedisLink(typeof address === 'string' ? parseAddress(address) : address, options);
+}
+
+interface Call {
+  over: boolean;
+  /** Whether it may have had its effect. */
+  unsure: boolean;
+  /** Why it has no answer yet. */
+  reason: string;
+  pause?: Timer;
+}
+
+type Work<T> = (connection: Connection) => Promise<T>;
+
+class RedisLink implements Link {
+  readonly name: string;
+  readonly isCluster: boolean;
+  readonly #address: Address;
+  readonly #clock: Clock;
+  readonly #route: Route;
+  /** Everything else is unref'd; this one timer says whether the process must stay. */
+  readonly #anchor = setInterval(() => undefined, 2 ** 31 - 1).unref();
+  #state: 'new' | 'open' | 'closing' = 'new';
+  #opening: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+  #drained: (() => void) | undefined;
+  #pending = 0;
+  #listeners = 0;
+  #isReferenced = false;
+  #isHeld = false;
+
+  constructor(address: Address, { clock = systemClock, silence }: LinkOptions) {
+    this.name = address.name;
+    this.isCluster = address.kind === 'cluster';
+    this.#address = address;
+    this.#clock = clock;
+    const [place] = address.places;
+    if (!place) throw new Error('an address without a place');
+    this.#route = new SingleRoute({
+      backend: address.name,
+      access: address.access,
+      clock,
+      silence: silence ?? Math.min(5_000, Math.ceil(address.timeout / 2)),
+      isWanted: () => this.#state !== 'new' && this.#pending > 0,
+      locate: async () => place,
+    });
+  }
+
+  open(): Promise<void> {
+    if (this.#closing) return Promise.reject(this.#closed());
+    this.#opening ??= this.#open().catch((error) => {
+      this.#opening = undefined;
+      for (const station of this.#route.stations()) station.disconnect();
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async run(script: Script, key: string, request: Uint8Array): Promise<Buffer> {
+    const bytes = Buffer.isBuffer(request)
+      ? request
+      : Buffer.from(request.buffer, request.byteOffset, request.byteLength);
+    const args = ['EVALSHA', script.sha, '1', key, bytes];
+    const evaluate = (connection: Connection) => connection.send(args) as Promise<Buffer>;
+    return this.#call(key, evaluate, script);
+  }
+
+  async command(key: string | undefined, args: Arguments): Promise<unknown> {
+    return this.#call(key, (connection) => connection.send(args));
+  }
+
+  subscribe(key: string, channel: string, listener: Listener): () => void {
+    if (this.#state === 'closing') return () => undefined;
+    const station = this.#route.find(key) as Station;
+    let stop: (() => void) | undefined = station.listen(channel, listener);
+    this.#listeners++;
+    this.#hold();
+    return () => {
+      if (!stop) return;
+      stop();
+      stop = undefined;
+      this.#listeners--;
+      this.#hold();
+    };
+  }
+
+  async info(): Promise<ServerFacts> {
+    const facts = readInfo(String(await this.command(undefined, ['INFO'])));
+    const config = await this.command(undefined, ['CONFIG', 'GET', 'appendfsync']).catch(() => []);
+    const appendfsync = (config as Buffer[])[1]?.toString();
+    return { ...facts, ...(appendfsync && { appendfsync }) };
+  }
+
+  ref(): void {
+    this.#isReferenced = true;
+    this.#hold();
+  }
+
+  unref(): void {
+    this.#isReferenced = false;
+    this.#hold();
+  }
+
+  async #open(): Promise<void> {
+    const ask = (args: Arguments) => this.#call(undefined, (connection) => connection.send(args), undefined, true);
+    const facts = readInfo(String(await ask(['INFO'])));
+    assertFit(facts, this.#address);
+    await ask(['EVAL', 'return cmsgpack.pack(1)', '0']);
+    if (this.#closing) throw this.#closed();
+    this.#state = 'open';
+    const eviction = evictionOf(facts);
+    if (eviction) {
+      process.emitWarning(`${this.name}: ${eviction} (maxmemory-policy ${facts.maxmemoryPolicy})`, {
+        code: 'MILLRACE_REDIS_EVICTION',
+        detail: 'Set maxmemory-policy to noeviction: then new jobs are refused instead.',
+      });
+    }
+  }
+
+  async #close(): Promise<void> {
+    this.#state = 'closing';
+    this.#hold();
+    await this.#opening?.catch(() => undefined);
+    if (this.#pending > 0) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+    }
+    this.#route.close();
+    clearInterval(this.#anchor);
+  }
+
+  /** @param early while the link is being opened */
+  #call<T>(key: string | undefined, work: Work<T>, script?: Script, early = false): Promise<T> {
+    if (this.#state !== 'open' && !early) return Promise.reject(this.#closed());
+    return new Promise<T>((resolve, reject) => {
+      const call: Call = { over: false, unsure: false, reason: 'no server was found' };
+      const end = () => {
+        call.over = true;
+        timer.cancel();
+        call.pause?.cancel();
+        if (--this.#pending === 0) this.#rest();
+      };
+      const timer = this.#clock.timer(
+        this.#address.timeout,
+        () => {
+          end();
+          reject(this.#overdue(call));
+        },
+        { unref: true },
+      );
+      if (this.#pending++ === 0) this.#hold();
+      this.#attempt(call, key, work, script).then(
+        (value) => {
+          if (call.over) return;
+          end();
+          resolve(value);
+        },
+        (error) => {
+          if (call.over) return;
+          end();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** Sends it until it is answered. After the call is over, whatever this resolves to is heard by nobody. */
+  async #attempt<T>(call: Call, key: string | undefined, work: Work<T>, script: Script | undefined): Promise<T> {
+    let detour: Station | undefined;
+    for (let failures = 1; ; failures++) {
+      const wasUnsure = call.unsure;
+      const station = detour ?? (await this.#route.find(key));
+      let connection = station.connection;
+      try {
+        connection ??= await station.connect();
+        if (call.over) throw new Error('given up');
+        if (detour) connection.send(['ASKING']).catch(() => undefined);
+        detour = undefined;
+        call.unsure = true;
+        return await work(connection);
+      } catch (error) {
+        const verdict = judge(error, this.name);
+        if (verdict.kind === 'final') throw verdict.error;
+        if (call.over) throw error;
+        call.reason = verdict.kind === 'no script' ? 'NOSCRIPT' : verdict.reason;
+        if (verdict.kind !== 'lost') call.unsure = wasUnsure;
+        if (verdict.kind === 'lost' && this.#state === 'new') throw this.#unavailable(call.reason);
+        if (verdict.kind === 'no script' && script && connection) {
+          await connection.load(script.sha, script.text).catch(() => undefined); // its reason comes with the next try
+          if (failures === 1) continue;
+        }
+        if (verdict.kind === 'lost') this.#route.doubt(station);
+        if (verdict.kind === 'elsewhere') connection?.drop(verdict.reason);
+        if (verdict.kind === 'moved') {
+          const target = this.#route.moved(key, verdict, verdict.once);
+          if (verdict.once) detour = target;
+          if (failures < 4) continue;
+        }
+      }
+      await this.#pause(call, failures);
+    }
+  }
+
+  #pause(call: Call, failures: number): Promise<void> {
+    return new Promise((resolve) => {
+      call.pause = this.#clock.timer(delayAfter(failures), resolve, { unref: true });
+    });
+  }
+
+  #rest(): void {
+    this.#hold();
+    this.#drained?.();
+  }
+
+  #hold(): void {
+    const isHeld = this.#pending > 0 || this.#listeners > 0 || this.#isReferenced;
+    if (isHeld === this.#isHeld) return;
+    this.#isHeld = isHeld;
+    if (isHeld) this.#anchor.ref();
+    else this.#anchor.unref();
+  }
+
+  #overdue({ unsure, reason }: Call): MillraceError {
+    const { timeout } = this.#address;
+    return unsure
+      ? this.#unavailable(`no answer within ${timeout} ms${reason && ` (${reason})`}; the call may have had its effect`)
+      : this.#unavailable(`no answer within ${timeout} ms (${reason}); the call had no effect`);
+  }
+
+  #unavailable(reason: string): MillraceError {
+    return new MillraceError('BACKEND_UNAVAILABLE', { backend: this.name, reason });
+  }
+
+  #closed(): MillraceError {
+    return new MillraceError('BACKEND_CLOSED', { backend: this.name });
+  }
+}
