@@ -49,7 +49,7 @@ export interface Address {
 }
 
 const defaultTimeout = 10_000;
-const ports = { single: 6379, cluster: 6379, sentinel: 26379 };
+const ports = { single: 6379, unix: 0, cluster: 6379, sentinel: 26379 };
 
 /** @param others options of the query that are the caller's business */
 export function parseAddress(url: string, others: readonly string[] = []): Address {
@@ -64,31 +64,18 @@ export function parseAddress(url: string, others: readonly string[] = []): Addre
 
   const settings = new Settings(query, [...optionsOf(variant, s !== ''), ...others]);
   const tls = s ? { tls: tlsOf(settings) } : {};
-  const place = {
-    single: () => ({ places: hosts(authority, ports.single, 1, bad), database: path.slice(1) }),
-    cluster: () => ({ places: hosts(authority, ports.cluster, 64, bad), database: path.slice(1) }),
-    sentinel: () => {
-      const [, master = '', database = '', ...more] = path.split('/');
-      if (!master || more.length > 0) throw bad('redis+sentinel://host[,host…]/name-of-the-master[/db]');
-      return { places: hosts(authority, ports.sentinel, 64, bad), master: decode(master, bad), database };
-    },
-    unix: () => {
-      if (authority || path.length < 2) throw bad('redis+unix:///absolute/path/of/the/socket[?db=0]');
-      return { places: [{ path: decode(path, bad) }], database: '' };
-    },
-  }[variant]?.() as { places: Place[]; database: string; master?: string };
-
-  const db = place.database === '' ? settings.integer('db', 0, 0) : Number(place.database);
-  assertOption('db', place.database, Number.isInteger(db) && db >= 0, 'the number of a database, from 0');
+  const { places, database, master } = whereabouts(variant as keyof typeof ports, authority, path, bad);
+  const db = database === '' ? settings.integer('db', 0, 0) : Number(database);
+  assertOption('db', database, Number.isInteger(db) && db >= 0, 'the number of a database, from 0');
   assertOption('db', db, db === 0 || kind !== 'cluster', '0: a cluster has no other');
   const shown = variant === 'unix' ? path : authority + path;
   return {
     kind,
     name: `redis${s}${variant === 'single' ? '' : `+${variant}`}://${shown}${variant === 'unix' && db > 0 ? `?db=${db}` : ''}`,
-    places: place.places,
+    places,
     access: { ...login(user, bad), db, ...tls },
-    ...(place.master !== undefined && {
-      sentinel: { master: place.master, access: { ...sentinelLogin(settings), db: 0, ...tls } },
+    ...(master !== undefined && {
+      sentinel: { master, access: { ...sentinelLogin(settings), db: 0, ...tls } },
     }),
     timeout: settings.integer('timeout', defaultTimeout, 1),
     waitForReplicas: settings.integer('waitForReplicas', 0, 0),
@@ -116,6 +103,25 @@ export function showPlace(place: Place): string {
 }
 
 type Bad = (expected: string) => MillraceError;
+
+interface Whereabouts {
+  readonly places: Place[];
+  /** As it was written; empty: not at all. */
+  readonly database: string;
+  readonly master?: string;
+}
+
+function whereabouts(variant: keyof typeof ports, authority: string, path: string, bad: Bad): Whereabouts {
+  if (variant === 'unix') {
+    if (authority || path.length < 2) throw bad('redis+unix:///absolute/path/of/the/socket[?db=0]');
+    return { places: [{ path: decode(path, bad) }], database: '' };
+  }
+  const places = hosts(authority, ports[variant], variant === 'single' ? 1 : 64, bad);
+  if (variant !== 'sentinel') return { places, database: path.slice(1) };
+  const [, master = '', database = '', ...more] = path.split('/');
+  if (!master || more.length > 0) throw bad('redis+sentinel://host[,host…]/name-of-the-master[/db]');
+  return { places, master: decode(master, bad), database };
+}
 
 function hosts(authority: string, port: number, most: number, bad: Bad): Place[] {
   const places = authority.split(',').map((text) => {
