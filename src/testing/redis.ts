@@ -142,9 +142,15 @@ export class SentinelSet {
     return found(this.servers.find((server) => String(server.port) === port));
   }
 
-  /** Makes a replica the master, and resolves when the first sentinel says so. */
+  /** Makes a replica that has everything the master, and resolves when the first sentinel says so. */
   async failover(): Promise<void> {
     const before = await this.master();
+    const written = await offsetOf(before, 'master_repl_offset');
+    const replicas = this.servers.filter((server) => server !== before && server.pid !== undefined);
+    await until('the replicas have everything', async () => {
+      const offsets = await Promise.all(replicas.map((replica) => offsetOf(replica, 'slave_repl_offset')));
+      return offsets.every((offset) => offset >= written);
+    });
     await until('a replica can be promoted', () =>
       found(this.sentinels[0])
         .command('SENTINEL', 'FAILOVER', 'main')
@@ -218,6 +224,11 @@ async function untilSynced(replica: RedisServer): Promise<void> {
   await until('the replica has everything', async () =>
     String(await replica.command('INFO', 'replication')).includes('master_link_status:up'),
   );
+}
+
+async function offsetOf(server: RedisServer, field: string): Promise<number> {
+  const info = String(await server.command('INFO', 'replication'));
+  return Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1] ?? Number.NaN);
 }
 
 async function startAll(count: number, options: RedisServerOptions): Promise<RedisServer[]> {
