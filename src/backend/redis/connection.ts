@@ -9,6 +9,7 @@
  */
 import type { Clock, Timer } from '../../clock.ts';
 import { type Access, type Place, readTls, showPlace } from './address.ts';
+import { Confirmations, type Waiting, type Waits } from './confirm.ts';
 import { type Arguments, type DriverClient, loadDriver } from './driver.ts';
 
 export interface ConnectionOptions {
@@ -29,6 +30,7 @@ export class Connection {
   readonly #client: DriverClient;
   readonly #options: ConnectionOptions;
   readonly #scripts = new Map<string, Promise<unknown>>();
+  #confirmations: Confirmations | undefined;
   #owed = 0;
   #heardAt = 0;
   #watch: Timer | undefined;
@@ -95,6 +97,13 @@ export class Connection {
     this.#scripts.set(sha, loading);
     loading.then(forget, forget);
     return loading;
+  }
+
+  /** Resolves when what was sent so far in this turn is where `waits` wants it. */
+  confirm(waits: Waits, waiting: Waiting): Promise<void> {
+    const patience = Math.min(1_000, Math.ceil(this.#options.silence / 2));
+    this.#confirmations ??= new Confirmations((args) => this.send(args), waits, patience);
+    return this.#confirmations.confirm(waiting);
   }
 
   subscribe(channels: string[]): Promise<unknown> {

@@ -33,7 +33,7 @@ export type Verdict =
       readonly port: number;
       readonly reason: string;
     }
-  | { readonly kind: 'no script' }
+  | { readonly kind: 'no script'; readonly reason: string }
   /** Again would be no better. */
   | { readonly kind: 'final'; readonly error: Error };
 
@@ -49,7 +49,7 @@ export function judge(thrown: unknown, backend: string): Verdict {
   const reason = complaint(cause.message);
   const [code = '', first = '', ...rest] = reason.split(' ');
   if (code === 'MILLRACE') return { kind: 'final', error: new ScriptError(first, rest.join(' ')) };
-  if (code === 'NOSCRIPT') return { kind: 'no script' };
+  if (code === 'NOSCRIPT') return { kind: 'no script', reason };
   if (code === 'MOVED' || code === 'ASK') {
     const [, host = '', port] = /^(.*):(\d+)$/.exec(rest[0] ?? '') ?? [];
     return { kind: 'moved', once: code === 'ASK', host, port: Number(port), reason };

@@ -50,12 +50,7 @@ export function assertFit(facts: ServerFacts, address: Address): void {
     const reason = `${facts.product} ${facts.version} is too old, 6.2 is the first that will do`;
     throw new MillraceError('NOT_SUPPORTED', { backend, what: 'being a backend', reason });
   }
-  if (facts.isCluster !== (address.kind === 'cluster')) {
-    const expected = facts.isCluster
-      ? 'redis+cluster://… or rediss+cluster://…: this server is a node of a cluster'
-      : 'redis://… or rediss://…: this server is not part of a cluster';
-    throw new MillraceError('OPTION_INVALID', { option: 'url', expected, got: backend });
-  }
+  if (facts.isCluster !== (address.kind === 'cluster')) throw wrongScheme(facts.isCluster, backend);
   if (address.kind === 'single' && facts.role !== 'master') {
     throw new MillraceError('BACKEND_READ_ONLY', { path: `${backend} (it is a ${facts.role || 'replica'})` });
   }
@@ -67,6 +62,13 @@ export function assertFit(facts: ServerFacts, address: Address): void {
     const reason = 'the server keeps no append-only file (`appendonly no`)';
     throw new MillraceError('NOT_SUPPORTED', { backend, what: 'waitForDisk', reason });
   }
+}
+
+export function wrongScheme(isCluster: boolean, url: string): MillraceError {
+  const expected = isCluster
+    ? 'redis+cluster://… or rediss+cluster://…: this server is a node of a cluster'
+    : 'redis://… or rediss://…: this server is not part of a cluster';
+  return new MillraceError('OPTION_INVALID', { option: 'url', expected, got: url });
 }
 
 /** What `maxmemory-policy` may cost, as a sentence; undefined when it costs nothing. */

@@ -11,6 +11,8 @@
 import { type Clock, systemClock, type Timer } from '../../clock.ts';
 import { MillraceError } from '../../errors.ts';
 import { type Address, parseAddress } from './address.ts';
+import { ClusterRoute } from './clustered.ts';
+import type { Waits } from './confirm.ts';
 import type { Connection } from './connection.ts';
 import type { Arguments } from './driver.ts';
 import { judge } from './failure.ts';
@@ -62,21 +64,30 @@ export function makeLink(address: string | Address, options: LinkOptions = {}): 
   return new RedisLink(typeof address === 'string' ? parseAddress(address) : address, options);
 }
 
-interface Call {
-  over: boolean;
+/** The server keeps this so long for nobody; it is there to be a write. */
+const markTtl = '1000';
+
+class Call {
+  over = false;
   /** Whether it may have had its effect. */
-  unsure: boolean;
+  unsure = false;
   /** Why it has no answer yet. */
-  reason: string;
-  pause?: Timer;
+  reason = 'no server was found';
+  pause: Timer | undefined;
+
+  missing(what: string): void {
+    this.reason = what;
+  }
 }
 
-type Work<T> = (connection: Connection) => Promise<T>;
+/** Sends it once, on a connection. */
+type Work<T> = (connection: Connection, call: Call) => Promise<T>;
 
 class RedisLink implements Link {
   readonly name: string;
   readonly isCluster: boolean;
   readonly #address: Address;
+  readonly #waits: Waits | undefined;
   readonly #clock: Clock;
   readonly #route: Route;
   /** Everything else is unref'd; this one timer says whether the process must stay. */
@@ -95,23 +106,17 @@ class RedisLink implements Link {
     this.isCluster = address.kind === 'cluster';
     this.#address = address;
     this.#clock = clock;
-    const [place] = address.places;
-    if (!place) throw new Error('an address without a place');
-    this.#route = new SingleRoute({
-      backend: address.name,
-      access: address.access,
-      clock,
-      silence: silence ?? Math.min(5_000, Math.ceil(address.timeout / 2)),
-      isWanted: () => this.#state !== 'new' && this.#pending > 0,
-      locate: async () => place,
-    });
+    const { waitForReplicas: replicas, waitForDisk: disk, timeout } = address;
+    if (replicas > 0 || disk) this.#waits = { replicas, disk };
+    const options = { address, clock, silence: silence ?? Math.min(5_000, Math.ceil(timeout / 2)) };
+    this.#route = this.isCluster ? new ClusterRoute(options) : new SingleRoute(options);
   }
 
   open(): Promise<void> {
     if (this.#closing) return Promise.reject(this.#closed());
     this.#opening ??= this.#open().catch((error) => {
       this.#opening = undefined;
-      for (const station of this.#route.stations()) station.disconnect();
+      this.#route.disconnect();
       throw error;
     });
     return this.#opening;
@@ -122,23 +127,22 @@ class RedisLink implements Link {
     return this.#closing;
   }
 
-  async run(script: Script, key: string, request: Uint8Array): Promise<Buffer> {
+  run(script: Script, key: string, request: Uint8Array): Promise<Buffer> {
     const bytes = Buffer.isBuffer(request)
       ? request
       : Buffer.from(request.buffer, request.byteOffset, request.byteLength);
     const args = ['EVALSHA', script.sha, '1', key, bytes];
-    const evaluate = (connection: Connection) => connection.send(args) as Promise<Buffer>;
-    return this.#call(key, evaluate, script);
+    const evaluate: Work<Buffer> = (connection) => connection.send(args) as Promise<Buffer>;
+    return this.#call(key, this.#waits ? confirmed(evaluate, key, this.#waits) : evaluate, script);
   }
 
-  async command(key: string | undefined, args: Arguments): Promise<unknown> {
+  command(key: string | undefined, args: Arguments): Promise<unknown> {
     return this.#call(key, (connection) => connection.send(args));
   }
 
   subscribe(key: string, channel: string, listener: Listener): () => void {
     if (this.#state === 'closing') return () => undefined;
-    const station = this.#route.find(key) as Station;
-    let stop: (() => void) | undefined = station.listen(channel, listener);
+    let stop: (() => void) | undefined = this.#route.listen(key, channel, listener);
     this.#listeners++;
     this.#hold();
     return () => {
@@ -200,7 +204,7 @@ class RedisLink implements Link {
   #call<T>(key: string | undefined, work: Work<T>, script?: Script, early = false): Promise<T> {
     if (this.#state !== 'open' && !early) return Promise.reject(this.#closed());
     return new Promise<T>((resolve, reject) => {
-      const call: Call = { over: false, unsure: false, reason: 'no server was found' };
+      const call = new Call();
       const end = () => {
         call.over = true;
         timer.cancel();
@@ -236,33 +240,38 @@ class RedisLink implements Link {
     let detour: Station | undefined;
     for (let failures = 1; ; failures++) {
       const wasUnsure = call.unsure;
-      const station = detour ?? (await this.#route.find(key));
-      let connection = station.connection;
+      const isDetour = detour !== undefined;
+      let station = detour;
+      let connection: Connection | undefined;
+      detour = undefined;
       try {
-        connection ??= await station.connect();
+        station ??= await this.#route.find(key);
+        connection = station.connection ?? (await station.connect());
         if (call.over) throw new Error('given up');
-        if (detour) connection.send(['ASKING']).catch(() => undefined);
-        detour = undefined;
+        // The one command that follows may go to a slot which is still on its way there.
+        if (isDetour) connection.send(['ASKING']).catch(() => undefined);
+        const answer = work(connection, call);
         call.unsure = true;
-        return await work(connection);
+        return await answer;
       } catch (error) {
         const verdict = judge(error, this.name);
         if (verdict.kind === 'final') throw verdict.error;
         if (call.over) throw error;
-        call.reason = verdict.kind === 'no script' ? 'NOSCRIPT' : verdict.reason;
+        if (verdict.kind === 'lost' && this.#state === 'new') throw this.#unavailable(verdict.reason);
         if (verdict.kind !== 'lost') call.unsure = wasUnsure;
-        if (verdict.kind === 'lost' && this.#state === 'new') throw this.#unavailable(call.reason);
-        if (verdict.kind === 'no script' && script && connection) {
-          await connection.load(script.sha, script.text).catch(() => undefined); // its reason comes with the next try
-          if (failures === 1) continue;
-        }
-        if (verdict.kind === 'lost') this.#route.doubt(station);
-        if (verdict.kind === 'elsewhere') connection?.drop(verdict.reason);
-        if (verdict.kind === 'moved') {
-          const target = this.#route.moved(key, verdict, verdict.once);
+        call.reason = verdict.reason;
+        if (verdict.kind === 'moved' && station) {
+          const target = this.#route.moved(key, station, verdict, verdict.once);
           if (verdict.once) detour = target;
-          if (failures < 4) continue;
+        } else if (verdict.kind === 'no script' && script && connection) {
+          await connection.load(script.sha, script.text).catch(() => undefined); // the next try tells why
+        } else if (verdict.kind === 'elsewhere') {
+          connection?.drop(verdict.reason);
+        } else if (verdict.kind === 'lost') {
+          // The next connection comes after a pause of its own, and the map of a cluster is being read.
+          if (station) continue;
         }
+        if (failures < 4 && (verdict.kind === 'moved' || verdict.kind === 'no script')) continue;
       }
       await this.#pause(call, failures);
     }
@@ -301,4 +310,14 @@ class RedisLink implements Link {
   #closed(): MillraceError {
     return new MillraceError('BACKEND_CLOSED', { backend: this.name });
   }
+}
+
+/** Answers when what was written is also where `waits` wants it. */
+function confirmed<T>(work: Work<T>, key: string, waits: Waits): Work<T> {
+  return async (connection, call) => {
+    // What was done before is only looked up now, and without a write of this connection there is nothing to wait for.
+    if (call.unsure) connection.send(['SET', `${key}mark`, '', 'PX', markTtl]).catch(() => undefined);
+    const [answer] = await Promise.all([work(connection, call), connection.confirm(waits, call)]);
+    return answer;
+  };
 }

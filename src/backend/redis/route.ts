@@ -1,14 +1,27 @@
 /** Which server has a key: one for all keys, or, in a cluster, the one that has the key's slot. */
-import type { Place } from './address.ts';
-import type { Station } from './station.ts';
+import type { Clock } from '../../clock.ts';
+import type { Address, Place } from './address.ts';
+import type { Listener, Station } from './station.ts';
 
 export interface Route {
   /** Rejects when no server could be asked which one it is. */
   find(key: string | undefined): Station | Promise<Station>;
-  /** The server at `place`, which another one named. From now on it is the one to ask for `key`, unless `once`. */
-  moved(key: string | undefined, place: Place, once: boolean): Station;
-  /** `station` could not be reached: what is known of it may be old. */
-  doubt(station: Station): void;
-  stations(): Iterable<Station>;
+  /**
+   * `from` said that the key is at `place`. From now on that is the one to ask, or `once` for this call only. Undefined:
+   * then ask `find`.
+   */
+  moved(key: string | undefined, from: Station, place: Place, once: boolean): Station | undefined;
+  /** What is known of the servers may be old. */
+  doubt(): void;
+  /** Hears a channel of the server that has `key`, wherever that goes. */
+  listen(key: string, channel: string, listener: Listener): () => void;
+  /** Until it is wanted again. */
+  disconnect(): void;
   close(): void;
+}
+
+export interface RouteOptions {
+  readonly address: Address;
+  readonly clock: Clock;
+  readonly silence: number;
 }

@@ -1,14 +1,14 @@
 /**
  * One server, kept connected while anybody wants it, and the channels that are heard from it.
  *
- * A lost connection is replaced at once while calls wait or somebody listens, otherwise with the next call. After that
- * the channels are subscribed anew, and each listener gets an empty message: what was said meanwhile is lost.
+ * A lost connection is replaced with the next call, or at once while somebody listens. Tries that fail are spaced out,
+ * however many calls wait for them. With a new connection the channels are subscribed anew, and each listener gets an empty
+ * message: what was said meanwhile is lost.
  */
 import type { Clock, Timer } from '../../clock.ts';
 import { toError } from '../../errors.ts';
 import type { Access, Place } from './address.ts';
 import { Connection } from './connection.ts';
-import { judge } from './failure.ts';
 import { delayAfter } from './reconnect.ts';
 
 export type Listener = (message: Buffer) => void;
@@ -19,10 +19,12 @@ export interface StationOptions {
   readonly access: Access;
   readonly clock: Clock;
   readonly silence: number;
-  /** Whether calls wait for an answer. */
-  readonly isWanted: () => boolean;
   /** Where the server is now. */
   readonly locate: (stop: AbortSignal) => Promise<Place>;
+  /** Rejects when it is not the server that it should be. */
+  readonly check?: (connection: Connection) => Promise<void>;
+  /** A connection could not be made, or was lost. */
+  readonly failed?: () => void;
 }
 
 const nothing = Buffer.alloc(0);
@@ -33,7 +35,9 @@ export class Station {
   readonly #channels = new Map<string, Set<Listener>>();
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
+  #failures = 0;
   #pause: { readonly timer: Timer; readonly end: () => void } | undefined;
+  #isListening = false;
 
   constructor(options: StationOptions) {
     this.#options = options;
@@ -43,17 +47,10 @@ export class Station {
     return this.#connection;
   }
 
-  get hasListeners(): boolean {
-    return this.#channels.size > 0;
-  }
-
-  /**
-   * The connection, or the next one. Tries until nobody waits any more; then, and when the server refuses this program,
-   * it rejects with the last reason.
-   */
+  /** The connection, or the outcome of the next try to make one; all who wait share it. */
   connect(): Promise<Connection> {
     if (this.#connection) return Promise.resolve(this.#connection);
-    this.#connecting ??= this.#connect().finally(() => {
+    this.#connecting ??= this.#try().finally(() => {
       this.#connecting = undefined;
     });
     return this.#connecting;
@@ -65,7 +62,7 @@ export class Station {
     else {
       this.#channels.set(channel, new Set([listener]));
       if (this.#connection) this.#subscribe(this.#connection, [channel]);
-      else this.#keepListening();
+      else void this.#keepListening();
     }
     return () => {
       const left = this.#channels.get(channel);
@@ -81,6 +78,7 @@ export class Station {
     this.#connection = undefined;
   }
 
+  /** What is under way on it is rejected. */
   close(): void {
     this.#stop.abort();
     this.#pause?.end();
@@ -88,38 +86,48 @@ export class Station {
     this.disconnect();
   }
 
-  async #connect(): Promise<Connection> {
-    const { clock, access, silence, locate, backend } = this.#options;
+  async #try(): Promise<Connection> {
+    const { clock, access, silence, locate, check, failed } = this.#options;
     const stop = this.#stop.signal;
-    for (let failures = 1; ; failures++) {
-      try {
-        const place = await locate(stop);
-        let connection: Connection | undefined;
-        const lost = () => connection && this.#lose(connection);
-        const message = (channel: string, bytes: Buffer) => this.#tell(channel, bytes);
-        connection = await Connection.open(place, access, { clock, silence, message, lost }, stop);
-        if (connection.isOver) throw new Error('the connection was closed at once');
-        this.#connection = connection;
-        if (this.#channels.size > 0) this.#subscribe(connection, [...this.#channels.keys()]);
-        return connection;
-      } catch (error) {
-        const verdict = judge(error, backend);
-        if (verdict.kind === 'final' && !this.hasListeners) throw verdict.error;
-        if (stop.aborted || !(this.#options.isWanted() || this.hasListeners)) throw toError(error);
-        await this.#wait(delayAfter(failures));
-        if (stop.aborted) throw toError(error);
-      }
+    if (this.#failures > 0) await this.#wait(delayAfter(this.#failures));
+    let connection: Connection | undefined;
+    try {
+      const place = await locate(stop);
+      const lost = () => connection && this.#lose(connection);
+      const message = (channel: string, bytes: Buffer) => this.#tell(channel, bytes);
+      connection = await Connection.open(place, access, { clock, silence, message, lost }, stop);
+      await check?.(connection);
+      stop.throwIfAborted();
+      if (connection.isOver) throw new Error('the connection was closed at once');
+    } catch (error) {
+      connection?.close();
+      this.#failures++;
+      if (!stop.aborted) failed?.();
+      throw error;
     }
+    this.#failures = 0;
+    this.#connection = connection;
+    // A call may have wanted it before the listeners were awake.
+    if (this.#channels.size > 0) this.#subscribe(connection, [...this.#channels.keys()]);
+    return connection;
   }
 
   #lose(connection: Connection): void {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
-    if (this.hasListeners) this.#keepListening();
+    // The first try comes at once, or nearly: all who lost the same server do the same.
+    this.#failures = 1;
+    this.#options.failed?.();
+    void this.#keepListening();
   }
 
-  #keepListening(): void {
-    this.connect().catch(() => undefined); // tried until nobody listens
+  async #keepListening(): Promise<void> {
+    if (this.#isListening) return;
+    this.#isListening = true;
+    while (this.#channels.size > 0 && !this.#connection && !this.#stop.signal.aborted) {
+      await this.connect().catch(() => undefined); // calls tell the reason
+    }
+    this.#isListening = false;
   }
 
   #subscribe(connection: Connection, channels: string[]): void {
