@@ -5,6 +5,7 @@
  *   sqlite:./jobs.db   a file, made with its folder when it is not there; relative to the working directory
  *   sqlite:./jobs.db?synchronous=normal   faster on slow disks; a power cut may cost the last commits, a crash does not
  *   sqlite:./app.db?shared=true           in a file that is another program's, beside its tables
+ *   redis://localhost:6379/0?namespace=shop   a Redis or Valkey server, shared by many machines; see docs/redis.md
  */
 import { type Clock, systemClock } from '../clock.ts';
 import { assertOption, MillraceError } from '../errors.ts';
@@ -28,7 +29,7 @@ export async function openBackend(url: string, options: OpenBackendOptions = {})
 }
 
 async function make(url: string, clock: Clock): Promise<Backend> {
-  const [, scheme, rest = ''] = /^([a-z]+):(.*)$/s.exec(url) ?? [];
+  const [, scheme, rest = ''] = /^([a-z+]+):(.*)$/s.exec(url) ?? [];
   if (scheme === 'memory' && rest === '') {
     const { MemoryBackend } = await import('./memory/memory.ts');
     return new MemoryBackend({ clock });
@@ -37,6 +38,10 @@ async function make(url: string, clock: Clock): Promise<Backend> {
     const { SqliteBackend } = await import('./sqlite/backend.ts');
     const [path, query = ''] = rest.split(/\?(?=[^?]*$)/) as [string, string?];
     return new SqliteBackend(path, { clock, ...sqliteOptions(query) });
+  }
+  if (/^rediss?(\+[a-z]+)?$/.test(scheme ?? '')) {
+    const { openRedis } = await import('./redis/open.ts');
+    return openRedis(url, clock);
   }
   throw new MillraceError('BACKEND_UNKNOWN', { url });
 }

@@ -1,0 +1,33 @@
+-- Does something to jobs that `look` has found, as far as they still match. ask.action, ask.reason, ask.at, ask.every,
+-- ask.position: how many were acted on before, ask.numbers. The answer: to how many it was done.
+
+local count = 0
+
+local function order(job)
+  local extra = extras(job)
+  extra.order = ask.reason
+  saveExtras(job, extra)
+  job.ordered = true
+  save(job)
+  heard['s:' .. call('HGET', prefix .. 'serverName', job.server)] = true
+end
+
+for _, number in ipairs(ask.numbers) do
+  local job = load(number)
+  if job and matches(job) then
+    if ask.action == 'retry' then
+      retry(job, math.ceil((ask.at or now) + (ask.position + count) * (ask.every or 0)))
+    elseif ask.action == 'remove' then
+      remove(job, false)
+    elseif ask.action == 'discard' then
+      stop(job, 'discarded', ask.reason)
+    elseif job.state == 'running' then
+      order(job)
+    else
+      stop(job, 'cancelled', ask.reason)
+    end
+    count = count + 1
+  end
+end
+arrange()
+return answer(count)

@@ -1,0 +1,4 @@
+-- The store's part of the ids, ask.store if there was none.
+
+call('SET', prefix .. 'store', ask.store, 'NX')
+return answer(call('GET', prefix .. 'store'))

@@ -1,0 +1,3 @@
+-- All schedules, in no order: key, schedule, key, schedule, …
+
+return answer(call('HGETALL', prefix .. 'schedules'))

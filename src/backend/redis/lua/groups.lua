@@ -1,0 +1,218 @@
+-- Groups of jobs, each stored whole or not at all: of an add, or of the ticks of schedules.
+--
+-- ask.templates  { queue, name, priority, maxAttempts } each       ask.jobs       per job the place of its template
+-- ask.payloads   per job                                           ask.groups     jobs per group
+-- ask.more       place, { runAt, facts, unique }, … of jobs with more than a payload
+-- ask.limits     place of a group, maxWaiting, …                   ask.once       place of a group, { key, fingerprint, ttl }, …
+--
+-- Places count from 1. The answer: `first`, the number of the first new job; the others follow it in their order. `existing`:
+-- place -> ref of the job that was there. `others`: place of a group -> what became of it, when its jobs were not stored.
+
+local asked = {}
+for i, each in ipairs(ask.templates) do asked[i] = { queue = each[1], name = each[2], priority = each[3], maxAttempts = each[4] } end
+
+local more, limits, onces = sparse(ask.more), sparse(ask.limits), sparse(ask.once)
+local stored = { existing = {}, others = {} }
+
+-- Numbers are given in the order of the jobs.
+local function numbersFor(count)
+  local first = newNumbers(count)
+  stored.first = stored.first or first
+  return first
+end
+
+local function templateNoOf(each)
+  if not each.no then
+    each.q = queueOf(each.queue)
+    each.no = templateOf(each.q.no, each.name, each.priority, each.maxAttempts)
+  end
+  return each.no
+end
+
+-- Whether a job before it in its group, which is not stored yet, will be the one that it leads to.
+local function isRepeated(new, queueName, planned)
+  local facts, rule = new.facts, new.unique
+  local names = {}
+  if facts and facts.id then names[#names + 1] = 'i' .. facts.id end
+  if rule then names[#names + 1] = 'u' .. #queueName .. queueName .. rule.key end
+  if facts and facts.id and planned[names[1]] then return true end
+  local same = rule and planned[names[#names]]
+  if same then
+    if rule.period then return true end
+    for _, state in ipairs(rule.states) do if same[state] then return true end end
+  end
+  local state = (new.runAt or now) > now and 'scheduled' or 'available'
+  for _, name in ipairs(names) do
+    planned[name] = planned[name] or {}
+    planned[name][state] = true
+  end
+  return false
+end
+
+local function fullAnswer(from, to, limit)
+  local coming, order, planned = {}, {}, {}
+  for place = from, to do
+    local each, new = asked[ask.jobs[place]], more[place]
+    local isNew = true
+    if new then
+      local q = findQueue(each.queue)
+      local job, ref = earlier(q, new.facts, new.unique)
+      isNew = not job and not ref and not isRepeated(new, each.queue, planned)
+    end
+    if isNew then
+      if not coming[each.queue] then order[#order + 1] = each.queue end
+      coming[each.queue] = (coming[each.queue] or 0) + 1
+    end
+  end
+  for _, name in ipairs(order) do
+    local q = findQueue(name)
+    local waiting = q and waitingIn(q) or 0
+    if waiting + coming[name] > limit then
+      return { status = 'full', queue = name, waiting = waiting, limit = limit }
+    end
+  end
+  return nil
+end
+
+-- Jobs of nothing but a payload wait here to be written together; a run is what goes into one line.
+local plain = { records = {}, runs = {}, refs = {} }
+
+local function flushPlain()
+  local size = #plain.records
+  if size == 0 then return end
+  local first = numbersFor(size)
+  putRecords(first, plain.records)
+  local at = first
+  for _, run in ipairs(plain.runs) do
+    local q, priority = run.q, run.priority
+    local numbers = {}
+    for i = 1, run.size do numbers[i] = at + i - 1 end
+    many('RPUSH', freshOf(q, priority), numbers)
+    add(q.v, 'p' .. priority, run.size)
+    add(q.v, 'plain', run.size)
+    add(q.v, 'available', run.size)
+    q.v['l' .. priority] = now
+    if (q.settings.events or 0) > 0 then
+      for i = 1, run.size do tell(decoded(numbers[i], plain.records[at - first + i]), 'added') end
+    end
+    wake(q)
+    at = at + run.size
+  end
+  for place, refs in pairs(plain.refs) do refs[#refs + 1] = first + place - 1 end
+  plain = { records = {}, runs = {}, refs = {} }
+end
+
+local heads = {}
+
+local function addPlain(place)
+  local index = ask.jobs[place]
+  local head = heads[index]
+  if not head then
+    local each = asked[index]
+    head = record(templateNoOf(each), now, nil, nil, '')
+    heads[index] = head
+  end
+  local each = asked[index]
+  plain.records[#plain.records + 1] = head .. ask.payloads[place]
+  local last = plain.runs[#plain.runs]
+  if last and last.q == each.q and last.priority == each.priority then
+    last.size = last.size + 1
+  else
+    plain.runs[#plain.runs + 1] = { q = each.q, priority = each.priority, size = 1 }
+  end
+end
+
+-- `fresh:` is in order of time, so a clock that was put back keeps jobs out of it.
+local function isInOrder(each)
+  templateNoOf(each)
+  return each.q.v['l' .. each.priority] <= now
+end
+
+local function addOther(place)
+  local each, new = asked[ask.jobs[place]], more[place] or {}
+  flushPlain()
+  local job, ref = earlier(findQueue(each.queue), new.facts, new.unique)
+  if job then
+    stored.existing[#stored.existing + 1] = { place, refOf(job) }
+    if refOf(job) ~= (new.facts and new.facts.id) then
+      renew(job, { rule = new.unique, facts = new.facts, payload = ask.payloads[place], priority = each.priority, runAt = new.runAt })
+    end
+    return refOf(job)
+  elseif ref then
+    stored.existing[#stored.existing + 1] = { place, ref }
+    return ref
+  end
+  local facts = new.facts
+  if new.unique then
+    facts = facts or {}
+    facts.unique = { key = new.unique.key, period = new.unique.period }
+  end
+  local number = numbersFor(1)
+  local rec = record(templateNoOf(each), now, new.runAt, facts, ask.payloads[place])
+  putRecords(number, { rec })
+  local isFresh = not (facts and facts.key) and not new.runAt and isInOrder(each)
+  if isFresh then
+    local q = each.q
+    call('RPUSH', freshOf(q, each.priority), number)
+    add(q.v, 'p' .. each.priority, 1)
+    add(q.v, 'plain', 1)
+    add(q.v, 'available', 1)
+    q.v['l' .. each.priority] = now
+  end
+  store({ isFresh = isFresh }, number, rec)
+  wake(each.q)
+  return facts and facts.id or number
+end
+
+local function onceAnswer(once)
+  local packed = call('HGET', prefix .. 'once', once.key)
+  local seen = packed and cmsgpack.unpack(packed)
+  if not seen or seen.ends <= now then return nil end
+  if seen.fingerprint ~= once.fingerprint then return { status = 'mismatch' } end
+  return { status = 'repeated', refs = seen.refs }
+end
+
+local function rememberOnce(once, refs)
+  local ends = now + once.ttl
+  call('HSET', prefix .. 'once', once.key, cmsgpack.pack({ fingerprint = once.fingerprint, refs = refs, ends = ends }))
+  call('ZADD', prefix .. 'forgetting', ends, once.key)
+end
+
+local function addGroup(group, from, to)
+  local once = onces[group]
+  local seen = once and onceAnswer(once)
+  local limit = limits[group]
+  if not seen and limit then
+    flushPlain()
+    seen = fullAnswer(from, to, limit)
+  end
+  if seen then
+    stored.others[#stored.others + 1] = { group, seen }
+    return
+  end
+  local refs = once and {}
+  for place = from, to do
+    if more[place] or not isInOrder(asked[ask.jobs[place]]) then
+      local ref = addOther(place)
+      if refs then refs[#refs + 1] = ref end
+    else
+      addPlain(place)
+      if refs then plain.refs[#plain.records] = refs end
+    end
+  end
+  arrange()
+  if once then
+    flushPlain()
+    rememberOnce(once, refs)
+  end
+end
+
+local function addGroups()
+  local from = 1
+  for group, size in ipairs(ask.groups) do
+    addGroup(group, from, from + size - 1)
+    from = from + size
+  end
+  flushPlain()
+  arrange()
+end

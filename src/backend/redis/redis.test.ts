@@ -1,0 +1,48 @@
+import { randomUUID } from 'node:crypto';
+import { after, before } from 'node:test';
+import { type Clock, VirtualClock } from '../../clock.ts';
+import { type RedisServer, startRedis } from '../../testing/redis.ts';
+import { conformance, modelTest } from '../conformance.ts';
+import { RedisBackend } from './backend.ts';
+import { makeLink } from './link.ts';
+
+let server: RedisServer;
+before(async () => {
+  server = await startRedis();
+});
+after(() => server.stop());
+
+/** A set of jobs of its own on the shared server, and a way for a second process to get at it. */
+async function open(clock: Clock) {
+  const namespace = randomUUID();
+  const connect = async () => {
+    const backend = new RedisBackend(makeLink(server.url), { clock, namespace });
+    await backend.open();
+    return backend;
+  };
+  return { backend: await connect(), second: connect };
+}
+
+conformance('redis', {
+  async open() {
+    const clock = new VirtualClock();
+    return { ...(await open(clock)), advance: (ms) => clock.advance(ms) };
+  },
+});
+
+modelTest(
+  'redis',
+  {
+    async open() {
+      const virtual = new VirtualClock();
+      let put = 0;
+      const now = () => virtual.now() + put;
+      const clock: Clock = { now, monotonic: () => virtual.monotonic(), timer: (ms, fire) => virtual.timer(ms, fire) };
+      const jump = (ms: number) => {
+        put += ms;
+      };
+      return { ...(await open(clock)), now, advance: (ms: number) => virtual.advance(ms), jump };
+    },
+  },
+  { sequences: 30 },
+);
