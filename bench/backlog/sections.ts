@@ -6,7 +6,7 @@
  *   server   a whole server at work on the first jobs of a line
  */
 import { column, type Figures, ratio } from '../figures.ts';
-import type { Spec as ServerSpec } from '../sqlite/spec.ts';
+import type { Spec as ServerSpec } from '../jobs/spec.ts';
 import { atMost, type Column, figure, whole } from '../table.ts';
 import type { Spec } from './spec.ts';
 import { variants } from './variants.ts';

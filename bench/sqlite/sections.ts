@@ -8,47 +8,28 @@
  *   waiting     the first jobs of backlogs of every length, and the memory that takes
  *   pick-up     from an add to its handler on an idle system, and the CPU of an idle one
  */
-import { best, column, type Figures, ratio, ratioColumn } from '../figures.ts';
-import { atLeast, atMost, type Column, figure, whole } from '../table.ts';
-import type { Spec } from './spec.ts';
-
-type Medians = ReadonlyMap<string, Figures>;
-
-export interface Contender {
-  readonly name: string;
-  /** The folder under peers/ it needs, when it is not ours or Node's. */
-  readonly peer?: string;
-  readonly spec: Spec;
-}
-
-export interface Section {
-  readonly title: string;
-  readonly contenders: readonly Contender[];
-  readonly columns: readonly Column<Figures>[];
-  /** The row that ratios refer to. */
-  readonly reference: string;
-  /** Sentences about the targets, from the medians. */
-  verdicts(medians: Medians): string[];
-}
+import { column, ratio, ratioColumn } from '../figures.ts';
+import {
+  type Contender,
+  ceiling,
+  contendersOf,
+  floor,
+  type Medians,
+  of,
+  type Row,
+  type Section,
+  times,
+} from '../jobs/sections.ts';
+import { figure, whole } from '../table.ts';
 
 const OURS = 'millrace';
 const BARE = 'bare';
 
-const of = (medians: Medians, row: string, name = 'perSecond') => best(medians, [row], name);
-const against = (medians: Medians, row: string) => ratio(of(medians, OURS), of(medians, row));
-
-/** Who takes part, and with how many jobs: so many that a run takes some seconds, its check included. */
-function contenders(measure: string, jobs: Readonly<Record<string, number>>): Contender[] {
-  return Object.entries(jobs).map(([name, count]) => {
-    const { peer, system, settings } = systems[name] as (typeof systems)[string];
-    const spec = { measure, system, jobs: count, ...(settings && { settings }) };
-    return { name, ...(peer && { peer }), spec };
-  });
-}
+const against = (medians: Medians, row: string) => times(medians, OURS, row);
 
 /** Rows by the names they have in the tables. */
-const systems: Readonly<Record<string, Pick<Spec, 'system' | 'settings'> & { readonly peer?: string }>> = {
-  [BARE]: { system: 'bare' },
+const systems: Readonly<Record<string, Row>> = {
+  [BARE]: { system: 'bare-sqlite' },
   [OURS]: { system: 'millrace' },
   plainjob: { system: 'plainjob', peer: 'plainjob' },
   'plainjob, polling each ms': { system: 'plainjob', peer: 'plainjob', settings: { pollIntervall: 1 } },
@@ -57,8 +38,8 @@ const systems: Readonly<Record<string, Pick<Spec, 'system' | 'settings'> & { rea
   'bunqueue, in memory': { system: 'bunqueue', peer: 'bunqueue', settings: { store: 'memory' } },
   liteque: { system: 'liteque', peer: 'liteque' },
   sidequest: { system: 'sidequest', peer: 'sidequest' },
-  bullmq: { system: 'bullmq', peer: 'redis' },
-  'bee-queue': { system: 'bee-queue', peer: 'redis' },
+  bullmq: { system: 'bullmq', server: 'redis', peer: 'redis' },
+  'bee-queue': { system: 'bee-queue', server: 'redis', peer: 'redis' },
 };
 
 const jobs = column('jobs', 'jobs');
@@ -68,7 +49,7 @@ const rates = [jobs, rate, ratioColumn('perSecond'), memory];
 
 const adds: Section = {
   title: 'Add: 200 callers that await each add',
-  contenders: contenders('add', {
+  contenders: contendersOf(systems, 'add', {
     [BARE]: 200_000,
     [OURS]: 200_000,
     plainjob: 30_000,
@@ -82,16 +63,16 @@ const adds: Section = {
   }),
   columns: rates,
   reference: BARE,
-  verdicts: (medians) => [
-    atLeast('millrace ÷ bare', against(medians, BARE), 0.7),
-    atLeast('millrace ÷ plainjob', against(medians, 'plainjob'), 4),
-    atLeast('millrace ÷ bunqueue, durable', against(medians, 'bunqueue, durable'), 20),
+  targets: (medians) => [
+    floor('millrace ÷ bare', against(medians, BARE), 0.7),
+    floor('millrace ÷ plainjob', against(medians, 'plainjob'), 4),
+    floor('millrace ÷ bunqueue, durable', against(medians, 'bunqueue, durable'), 20),
   ],
 };
 
 const bulks: Section = {
   title: 'Bulk: a thousand jobs in a call, one call after the other',
-  contenders: contenders('bulk', {
+  contenders: contendersOf(systems, 'bulk', {
     [BARE]: 200_000,
     [OURS]: 200_000,
     plainjob: 30_000,
@@ -102,12 +83,12 @@ const bulks: Section = {
   }),
   columns: rates,
   reference: BARE,
-  verdicts: (medians) => [atLeast('millrace ÷ bare', against(medians, BARE), 0.7)],
+  targets: (medians) => [floor('millrace ÷ bare', against(medians, BARE), 0.7)],
 };
 
 const processes: Section = {
   title: 'Process: a backlog, 100 handlers at once that do nothing',
-  contenders: contenders('process', {
+  contenders: contendersOf(systems, 'process', {
     [BARE]: 200_000,
     [OURS]: 200_000,
     plainjob: 30_000,
@@ -120,16 +101,16 @@ const processes: Section = {
   }),
   columns: rates,
   reference: BARE,
-  verdicts: (medians) => [
-    atLeast('millrace ÷ bare', against(medians, BARE), 0.45),
-    atLeast('millrace ÷ plainjob', against(medians, 'plainjob'), 7),
-    atLeast('millrace ÷ bunqueue, in memory', against(medians, 'bunqueue, in memory'), 2),
+  targets: (medians) => [
+    floor('millrace ÷ bare', against(medians, BARE), 0.45),
+    floor('millrace ÷ plainjob', against(medians, 'plainjob'), 7),
+    floor('millrace ÷ bunqueue, in memory', against(medians, 'bunqueue, in memory'), 2),
   ],
 };
 
 const endToEnds: Section = {
   title: 'End to end: 200 callers that await each add, and the workers, in one process',
-  contenders: contenders('end-to-end', {
+  contenders: contendersOf(systems, 'end-to-end', {
     [BARE]: 200_000,
     [OURS]: 200_000,
     // Between the warm-up and the run it would sleep for a second.
@@ -141,10 +122,10 @@ const endToEnds: Section = {
   }),
   columns: rates,
   reference: BARE,
-  verdicts: (medians) => [
-    atLeast('millrace ÷ bare', against(medians, BARE), 0.6),
-    atLeast('millrace ÷ bullmq', against(medians, 'bullmq'), 10),
-    atLeast('millrace ÷ bee-queue', against(medians, 'bee-queue'), 5),
+  targets: (medians) => [
+    floor('millrace ÷ bare', against(medians, BARE), 0.6),
+    floor('millrace ÷ bullmq', against(medians, 'bullmq'), 10),
+    floor('millrace ÷ bee-queue', against(medians, 'bee-queue'), 5),
   ],
 };
 
@@ -155,38 +136,38 @@ const LONG = 1_000_000;
 const FLAT = 1.2;
 const MEMORY = 150;
 
-const waitingRow = (system: string, behind: number): Contender => ({
-  name: `${system}, ${whole(behind)} behind`,
-  spec: { measure: 'waiting', system, jobs: FIRST, behind },
+const waitingRow = (row: string, behind: number): Contender => ({
+  name: `${row}, ${whole(behind)} behind`,
+  spec: { measure: 'waiting', ...(systems[row] as Row), jobs: FIRST, behind },
 });
 
 /** @param lengths the first is what the others are compared with */
 function waitingSection(lengths: readonly number[]): Section {
-  const rowsOf = (system: string) => lengths.map((behind) => waitingRow(system, behind));
-  const ours = rowsOf('millrace');
+  const rowsOf = (row: string) => lengths.map((behind) => waitingRow(row, behind));
+  const ours = rowsOf(OURS);
   const [shortest, ...longer] = ours.map(({ name }) => name);
-  const million = waitingRow('millrace', LONG);
+  const million = waitingRow(OURS, LONG);
   return {
     title: `Waiting: the first ${whole(FIRST)} jobs with more behind them`,
-    contenders: [...rowsOf('bare'), ...ours],
+    contenders: [...rowsOf(BARE), ...ours],
     columns: rates,
     reference: shortest ?? OURS,
-    verdicts: (medians) => [
+    targets: (medians) => [
       ...longer.map((name) =>
-        atMost(
+        ceiling(
           `${name}: time per job ÷ that of the shortest`,
           ratio(of(medians, shortest ?? ''), of(medians, name)),
           FLAT,
         ),
       ),
-      atMost('millrace, peak MB with a million behind', of(medians, million.name, 'rss'), MEMORY),
+      ceiling('millrace, peak MB with a million behind', of(medians, million.name, 'rss'), MEMORY),
     ],
   };
 }
 
 const pickUps: Section = {
   title: 'Pick-up: from an add to its handler, one job at a time, 4 ms apart; then nothing to do',
-  contenders: contenders('pick-up', {
+  contenders: contendersOf(systems, 'pick-up', {
     [OURS]: 500,
     // It polls once a second, so one has to suffice to see it, and it is shown at its fastest too.
     plainjob: 5,
@@ -202,11 +183,11 @@ const pickUps: Section = {
     column('idle CPU %', 'idle', figure),
   ],
   reference: OURS,
-  verdicts: (medians) => [
+  targets: (medians) => [
     ...['p50', 'p99'].map((name) =>
-      atMost(`millrace ${name} ÷ bee-queue ${name}`, ratio(of(medians, OURS, name), of(medians, 'bee-queue', name)), 1),
+      ceiling(`millrace ${name} ÷ bee-queue ${name}`, times(medians, OURS, 'bee-queue', name), 1),
     ),
-    atMost('millrace, idle, CPU in % of a core', of(medians, OURS, 'idle'), 1),
+    ceiling('millrace, idle, CPU in % of a core', of(medians, OURS, 'idle'), 1),
   ],
 };
 
@@ -220,10 +201,4 @@ export function sections(large = false): Readonly<Record<string, Section>> {
     waiting: waitingSection([1_000, 100_000, LONG, ...(large ? [10 * LONG] : [])]),
     'pick-up': pickUps,
   };
-}
-
-/** The spec for a quick look. The names of rows stay, so a row may be called a million and be a hundredth of it. */
-export function shrink(spec: Spec, by: number): Spec {
-  const less = (count: number) => Math.max(Math.min(count, 5), Math.round(count / by));
-  return { ...spec, jobs: less(spec.jobs), ...(spec.behind && { behind: less(spec.behind) }), idle: 0.2 };
 }
