@@ -119,7 +119,8 @@ export async function worker(open: Open, { busy = 0, ...task }: Task): Promise<F
   const system = await open(task);
   let numbers: number[] = [];
   const report = () => {
-    if (numbers.length > 0) process.send?.(numbers);
+    // Nobody listens any more: this process ends as well.
+    if (numbers.length > 0) process.send?.(numbers, undefined, undefined, (error) => error && process.exit(0));
     numbers = [];
   };
   const go = new Promise((resolve) => process.once('message', resolve));
