@@ -1,5 +1,6 @@
 /** What is measured of a system on a Redis server and of nothing else: what the server pays, and several processes on it. */
 import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Figures } from '../figures.ts';
@@ -79,14 +80,10 @@ export async function fleet(open: Open, task: Task): Promise<Figures> {
   const workers = Array.from({ length: processes }, () =>
     fork(child, [work], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
   );
-  const lost = Promise.race(
-    workers.map(async (worker) => {
-      const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => {
-        worker.on('exit', (...how) => resolve(how));
-      });
-      throw new Error(`a worker ended with ${signal ?? code}`);
-    }),
-  );
+  const ends = workers.map((worker) => once(worker, 'exit'));
+  const lost = Promise.race(ends).then(([code, signal]) => {
+    throw new Error(`a worker ended with ${signal ?? code}`);
+  });
   lost.catch(() => {});
   try {
     const ready = workers.map(
@@ -110,6 +107,8 @@ export async function fleet(open: Open, task: Task): Promise<Figures> {
     return { jobs, perSecond, redis, load: (redis * perSecond) / 1e4, processes, busy };
   } finally {
     for (const worker of workers) worker.kill('SIGKILL');
+    // Only then what they used counts as this run's.
+    await Promise.all(ends);
   }
 }
 
