@@ -34,6 +34,7 @@ import { packAdd, toId, toRef, toResults } from './pack.ts';
 import { type Command, scriptOf } from './scripts.ts';
 import { restOf, sentOf } from './search.ts';
 import { type Seen, type Template, templateOf, toClaimed, toRecord } from './shown.ts';
+import { Turns } from './turns.ts';
 
 export interface RedisOptions {
   /** What the keys of these jobs begin with, so that one server can hold several sets. Default `millrace`. */
@@ -46,9 +47,6 @@ export interface RedisOptions {
 const TIDY = 1_000;
 /** Jobs that are asked for at once while looking. */
 const CHUNK = 1_000;
-/** Calls that change something and are not answered yet; scripts remember the answers of the last 64. */
-const UNDER_WAY = 60;
-
 type Request = { readonly [name: string]: Sendable };
 
 export class RedisBackend implements B.Backend {
@@ -61,9 +59,10 @@ export class RedisBackend implements B.Backend {
   /** Names this object to the scripts. */
   readonly #who = randomBytes(9).toString('base64url');
   #ids = new Ids('');
-  #turn = 0;
-  #underWay = 0;
-  readonly #waiting: (() => void)[] = [];
+  /** Redis 7 or newer, or Valkey. */
+  #isModern = false;
+  readonly #turns = new Turns(64);
+  readonly #claims = new Turns(16);
   #state: 'new' | 'open' | 'closed' = 'new';
 
   constructor(link: Link, options: RedisOptions = {}) {
@@ -80,6 +79,7 @@ export class RedisBackend implements B.Backend {
   async open(): Promise<void> {
     if (this.#state === 'closed') this.#assertOpen();
     await this.#link.open();
+    this.#isModern = Number.parseInt((await this.#link.info()).redisVersion, 10) >= 7;
     this.#ids = new Ids(String(await this.#ask('open', { store: newStoreId() })));
     this.#state = 'open';
   }
@@ -102,8 +102,8 @@ export class RedisBackend implements B.Backend {
   async claim({ server, queues, limit }: B.ClaimRequest): Promise<B.ClaimResult> {
     this.#assertOpen();
     check.assertLimit(limit);
-    const request = { server, queues, limit, claimer: `${this.#who}:${server}`, turn: this.#turn++ };
-    const answer = (await this.#ask('claim', request)) as {
+    const request = { server, queues, limit, claimer: this.#who };
+    const answer = (await this.#claims.take((turn) => this.#ask('claim', { ...request, turn }))) as {
       numbers: number[];
       records: Buffer[];
       statuses: Buffer[];
@@ -326,7 +326,7 @@ export class RedisBackend implements B.Backend {
   async #ask(command: Command, request: Request): Promise<Received> {
     const timed = this.#clock ? { ...request, now: Math.ceil(this.#clock.now()) } : request;
     try {
-      return decode(await this.#link.run(scriptOf(command), this.#prefix, encode(timed)));
+      return decode(await this.#link.run(scriptOf(command, this.#isModern), this.#prefix, encode(timed)));
     } catch (error) {
       if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
         throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
@@ -337,16 +337,7 @@ export class RedisBackend implements B.Backend {
 
   /** Asks for what must be done once. */
   async #change(command: Command, request: Request): Promise<Received> {
-    if (this.#underWay >= UNDER_WAY) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#underWay++;
-    try {
-      return await this.#ask(command, { ...request, who: this.#who, turn: this.#turn++ });
-    } finally {
-      // The place goes to the next in line, or is free.
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#underWay--;
-    }
+    return this.#turns.take((turn) => this.#ask(command, { ...request, who: this.#who, turn }));
   }
 
   /** Templates that were not met before. */

@@ -38,15 +38,43 @@ const commands = {
 
 export type Command = keyof typeof commands;
 
+/**
+ * A server that is full refuses every command that may need memory, which would end a script in its middle, when something
+ * was taken from a line and is not written anywhere else yet. So these are refused as a whole, and all others may go on: they
+ * are how the memory becomes free.
+ */
+const growing: ReadonlySet<Command> = new Set(['open', 'add', 'fire', 'putSchedule', 'update', 'configure']);
+
+/** They write nothing. */
+const reading: ReadonlySet<Command> = new Set([
+  'template',
+  'orders',
+  'schedules',
+  'dueSchedules',
+  'counts',
+  'servers',
+  'look',
+  'settings',
+  'events',
+]);
+
+/** Redis 6 knows no flags: there a write that needs memory comes before all others, and a full server gives out no jobs. */
+function headOf(command: Command, isModern: boolean): string {
+  if (isModern) return growing.has(command) ? '#!lua' : '#!lua flags=allow-oom';
+  return reading.has(command) ? '' : "redis.call('SET', KEYS[1] .. 'guard', '')";
+}
+
 const read = (path: string) => readFileSync(new URL(`./lua/${path}.lua`, import.meta.url), 'utf8');
 
-const made = new Map<Command, Script>();
+const made = new Map<string, Script>();
 
-export function scriptOf(command: Command): Script {
-  const known = made.get(command);
+/** @param isModern for Redis from 7 on, and Valkey */
+export function scriptOf(command: Command, isModern: boolean): Script {
+  const name = `${command}${isModern}`;
+  const known = made.get(name);
   if (known) return known;
-  const text = [...commands[command].map(read), read(`commands/${command}`)].join('\n');
+  const text = [headOf(command, isModern), ...commands[command].map(read), read(`commands/${command}`)].join('\n');
   const script = { name: command, text, sha: createHash('sha1').update(text).digest('hex') };
-  made.set(command, script);
+  made.set(name, script);
   return script;
 }
