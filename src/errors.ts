@@ -80,7 +80,7 @@ const catalogue = {
   SCHEDULE_INVALID: (f: { key: string; reason: string }) => `schedule ${show(f.key)} cannot be: ${f.reason}`,
 
   // backend
-  BACKEND_UNKNOWN: (f: { url: string }) => `no backend for "${f.url}"; expected memory: or sqlite:PATH`,
+  BACKEND_UNKNOWN: (f: { url: string }) => `no backend for "${f.url}"; expected memory:, sqlite:PATH or redis://HOST`,
   BACKEND_UNAVAILABLE: (f: { backend: string; reason: string }) => `the ${f.backend} backend is away: ${f.reason}`,
   BACKEND_CLOSED: (f: { backend: string }) => `the ${f.backend} backend is closed`,
   BACKEND_READ_ONLY: (f: { path: string }) => `${f.path} cannot be written; nothing was stored`,

@@ -4,6 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, it } from 'node:test';
+import { inspect } from 'node:util';
+import { VirtualClock } from '../clock.ts';
+import { MillraceError } from '../errors.ts';
+import { startRedis } from '../testing/redis.ts';
 import { openBackend } from './open.ts';
 
 describe('openBackend', () => {
@@ -21,8 +25,52 @@ describe('openBackend', () => {
   });
 
   it('refuses a URL that names none', async () => {
-    for (const url of ['', 'sqlite', 'sqlite:', 'memory:x', 'redis://127.0.0.1', 'jobs.db']) {
+    for (const url of ['', 'sqlite', 'sqlite:', 'memory:x', 'mysql://127.0.0.1', 'jobs.db']) {
       await assert.rejects(openBackend(url), { code: 'MILLRACE_BACKEND_UNKNOWN', fields: { url } });
+    }
+  });
+
+  it('opens a Redis server', async (t) => {
+    const server = await startRedis();
+    t.after(() => server.stop());
+    const backend = await openBackend(`${server.url}/1?namespace=shop`);
+    t.after(() => backend.close());
+    assert.equal(backend.name, `${server.url}/1`);
+    const [group] = await backend.add([
+      { jobs: [{ queue: 'q', name: 'n', payload: Buffer.from('1'), priority: 5, maxAttempts: 1 }] },
+    ]);
+    assert.equal(group?.status, 'stored');
+    assert.equal((await backend.counts())[0]?.available, 1);
+    const other = await openBackend(`${server.url}/1?namespace=other`);
+    t.after(() => other.close());
+    assert.deepEqual(await other.counts(), [], 'another namespace holds another set of jobs');
+  });
+
+  it('lets time be that of the Redis server, or of a clock that is given', async (t) => {
+    const server = await startRedis();
+    t.after(() => server.stop());
+    const clock = new VirtualClock();
+    const backend = await openBackend(server.url, { clock });
+    t.after(() => backend.close());
+    clock.advance(1_000);
+    assert.equal((await backend.dueSchedules(0)).now, clock.now());
+    const own = await openBackend(server.url);
+    t.after(() => own.close());
+    const [seconds] = (await server.command('TIME')) as string[];
+    assert.ok((await own.dueSchedules(0)).now >= Number(seconds) * 1_000);
+  });
+
+  it('never shows a password, whatever is wrong with the URL', async () => {
+    for (const url of [
+      'REDIS://user:hunter2@host',
+      'postgres://user:hunter2@host/db?password=hunter2',
+      'mysql://host/db?password=hunter2',
+      'redis://user:hunter2@host/first',
+      'redis://user:hunter2@127.0.0.1:1?timeout=1',
+    ]) {
+      const error = await openBackend(url).catch((error: unknown) => error);
+      assert.ok(error instanceof MillraceError, url);
+      assert.doesNotMatch(inspect(error, { depth: 9 }), /hunter2/, url);
     }
   });
 

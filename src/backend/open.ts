@@ -43,7 +43,13 @@ async function make(url: string, clock: Clock): Promise<Backend> {
     const { openRedis } = await import('./redis/open.ts');
     return openRedis(url, clock);
   }
-  throw new MillraceError('BACKEND_UNKNOWN', { url });
+  throw new MillraceError('BACKEND_UNKNOWN', { url: withoutSecrets(url) });
+}
+
+/** For messages: without a user and a password, and without options where one of them may be a secret. */
+export function withoutSecrets(url: string): string {
+  if (!/^[^:]+:\/\//.test(url)) return url;
+  return url.replace(/:\/\/.*@/s, '://').replace(/\?.*$/s, '');
 }
 
 /** Throws OPTION_UNKNOWN and OPTION_INVALID: a setting that is not understood must not be dropped in silence. */

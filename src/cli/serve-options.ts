@@ -8,7 +8,7 @@ import { choice, duration, integer, list, optionalText, readFlags, text, toggle,
 export const backendFlag = text({
   value: 'URL',
   env: 'MILLRACE_BACKEND',
-  help: 'where jobs wait: memory: or sqlite:PATH',
+  help: 'where jobs wait: memory:, sqlite:PATH or redis://HOST',
   default: 'sqlite:./millrace-data/jobs.db',
 });
 

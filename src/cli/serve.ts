@@ -1,5 +1,6 @@
 /** `millrace serve`: the ingest program. */
 import cluster from 'node:cluster';
+import { withoutSecrets } from '../backend/open.ts';
 import { systemClock } from '../clock.ts';
 import { stopOnSignals } from '../server/signals.ts';
 import { describeFlags } from './flags.ts';
@@ -60,7 +61,8 @@ async function attend(
 }
 
 function banner(url: string | undefined, options: ServeOptions): string {
-  const { backend, sink, token, processes } = options;
+  const { sink, token, processes } = options;
+  const backend = withoutSecrets(options.backend);
   const workers = options['no-workers'] ? 'no workers here' : `at most ${options['max-workers']} uploads at once`;
   const flow = options['no-workers'] ? `${backend} (${workers})` : `${backend} → ${sink} (${workers})`;
   const herd = processes > 1 ? `, ${processes} processes` : '';

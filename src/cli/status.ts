@@ -25,7 +25,8 @@ export async function run(args: readonly string[]): Promise<void> {
       return [queue, { paused: settings.paused, ...byState, settings: settingsText(settings) }] as const;
     });
     console.table(Object.fromEntries(rows));
-    const now = systemClock.now();
+    // Beats carry the time of the backend, which may be that of another machine.
+    const now = backend.lacks?.schedules ? systemClock.now() : (await backend.dueSchedules(0)).now;
     for (const server of await backend.servers()) {
       const age = Math.max(0, Math.round((now - server.beatAt) / 1000));
       console.log(`${server.id}: ${server.running} running of ${server.concurrency}, last beat ${age} s ago`);

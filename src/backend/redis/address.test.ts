@@ -71,6 +71,10 @@ describe('the address of Redis', () => {
     for (const url of [
       'redis://u:hunter2@a@b',
       'redis://u:hunter2/x@a',
+      'redis://u:12/hunter2@a',
+      'redis://:12?hunter2@a',
+      'redis+cluster://u:12/hunter2@a',
+      'redis+sentinel://u:12/hunter2@a',
       'redis://hunter2@a',
       'redis://u:hunter2@a,b',
       'redis://u:hunter2@a:99999',

@@ -57,8 +57,12 @@ export function parseAddress(url: string, others: readonly string[] = []): Addre
   // The URL may carry a password, so the message shows only its beginning.
   const bad = (expected: string) =>
     new MillraceError('OPTION_INVALID', { option: 'url', expected, got: `${url.slice(0, url.indexOf(':') + 1)}…` });
-  if (!match) throw bad('redis://[user:password@]host[:port][/db], with %40 for an @ and %2F for a / in the password');
+  const form =
+    'redis://[user:password@]host[:port][/db], with %40 for an @, %2F for a / and %3F for a ? in the password';
+  if (!match) throw bad(form);
   const [, s, variant = 'single', user, authority = '', path = '', query = ''] = match;
+  // What stands before such an @ is the rest of a password; no message may quote it.
+  if ((variant !== 'unix' && path.includes('@')) || /^[^=]*@/.test(query)) throw bad(form);
   const kind = variant === 'unix' ? 'single' : (variant as Address['kind']);
   if (variant === 'unix' && s) throw bad('redis+unix:// (a socket on this machine needs no TLS)');
 
