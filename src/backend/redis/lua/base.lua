@@ -109,6 +109,12 @@ local function recordOf(number)
   return call('LINDEX', prefix .. 'page:' .. page, place)
 end
 
+-- Of a job that is known to be there.
+local function liveRecordOf(number)
+  local place = number % PAGE
+  return call('LINDEX', prefix .. 'page:' .. (number - place) / PAGE, place)
+end
+
 -- Of jobs that are known to be there: neighbours are read together.
 local function recordsOf(numbers)
   local records, size, at = {}, #numbers, 1
@@ -264,9 +270,13 @@ for code, state in ipairs(stateOf) do codeOf[state] = code end
 
 local STOPPED, EXTRA, ORDERED, BARE, LOGGED, MOVED = 1, 2, 4, 8, 16, 32
 
--- Record: flags (1: runAt follows, 2: facts follow), template, addedAt, [runAt], [length, facts as msgpack], payload.
+-- Whether more is to be done when the job completes than to forget it.
+local function isInvolved(facts) return facts and (facts.id or facts.key or facts.unique or facts.keepFor) and true or false end
+
+-- Record: flags (1: runAt follows, 2: facts follow, 4: they are involved), template, addedAt, [runAt], [length, facts as
+-- msgpack], payload.
 local function record(templateNo, addedAt, runAt, facts, payload)
-  local flags = (runAt and 1 or 0) + (facts and 2 or 0)
+  local flags = (runAt and 1 or 0) + (facts and 2 or 0) + (isInvolved(facts) and 4 or 0)
   local head = struct.pack('>BI3d', flags, templateNo, addedAt)
   if runAt then head = head .. struct.pack('>d', runAt) end
   if facts then
@@ -279,7 +289,7 @@ end
 -- Status: state, bits, queue, attempt, crashes, claim, server, runAt (if MOVED), startedAt, endedAt (0: never).
 local function statusOf(job)
   local bits = (job.stopped and STOPPED or 0) + (job.extra and EXTRA or 0) + (job.ordered and ORDERED or 0)
-    + (job.facts and 0 or BARE) + (job.logged and LOGGED or 0) + (job.moved and MOVED or 0)
+    + (job.isBare and BARE or 0) + (job.logged and LOGGED or 0) + (job.moved and MOVED or 0)
   return struct.pack('>BBI3I4I3I4I4ddd', codeOf[job.state], bits, job.queue.no, job.attempt, job.crashes, job.claim,
     job.server or 0, job.runAt, job.startedAt or 0, job.endedAt or 0)
 end
@@ -289,7 +299,7 @@ local function decoded(number, rec, status)
   local flags, templateNo, addedAt, at = struct.unpack('>BI3d', rec)
   local runAt, facts = addedAt, nil
   if flags % 2 == 1 then runAt, at = struct.unpack('>d', rec, at) end
-  if flags >= 2 then
+  if bit.band(flags, 2) > 0 then
     local length
     length, at = struct.unpack('>I4', rec, at)
     facts = cmsgpack.unpack(string.sub(rec, at, at + length - 1))
@@ -298,7 +308,7 @@ local function decoded(number, rec, status)
   local common = template(templateNo)
   local job = {
     number = number, record = rec, payloadAt = at, templateNo = templateNo, addedAt = addedAt, runAt = runAt, facts = facts,
-    queue = queue(common[1]), name = common[2], priority = common[3], maxAttempts = common[4], key = facts and facts.key,
+    queue = queue(common[1]), name = common[2], priority = common[3], maxAttempts = common[4], key = facts and facts.key, isBare = flags < 4,
   }
   if status then
     local code, bits, _, attempt, crashes, claim, server, movedTo, startedAt, endedAt =
@@ -321,6 +331,16 @@ local function load(number)
   return rec and decoded(number, rec, call('HGET', STATUS, number))
 end
 
+-- Of a job that is known to be there.
+local function loadLive(number) return decoded(number, liveRecordOf(number), call('HGET', STATUS, number)) end
+
+-- Jobs that are known to be there.
+local function loadAll(numbers)
+  local records, statuses, jobs = recordsOf(numbers), values(STATUS, numbers), {}
+  for i, number in ipairs(numbers) do jobs[i] = decoded(number, records[i], statuses[i]) end
+  return jobs
+end
+
 -- The number behind what a caller names a job with: an arrival number, or an own id.
 local function resolve(ref)
   if type(ref) == 'number' then return ref end
@@ -338,10 +358,12 @@ local function refOf(job) return job.facts and job.facts.id or job.number end
 
 local function payloadOf(job) return string.sub(job.record, job.payloadAt) end
 
--- Writes what changes. To be called for every job that has left `fresh:`.
+-- Writes what changes, and returns it. To be called for every job that has left `fresh:`.
 local function save(job)
   job.fresh = nil
-  call('HSET', STATUS, job.number, statusOf(job))
+  local status = statusOf(job)
+  call('HSET', STATUS, job.number, status)
+  return status
 end
 
 -- A new time; `runAt` is a whole number.

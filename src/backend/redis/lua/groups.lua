@@ -74,7 +74,7 @@ local function fullAnswer(from, to, limit)
   return nil
 end
 
--- Jobs of nothing but a payload wait here to be written together; a run is what goes into one line.
+-- Jobs that go to `fresh:` and that nobody has to know of wait here to be written together; a run is what goes into one line.
 local plain = { records = {}, runs = {}, refs = {} }
 
 local function flushPlain()
@@ -104,16 +104,17 @@ end
 
 local heads = {}
 
+local function isPlainJob(new) return not new or not (new.unique or new.runAt or new.facts.id or new.facts.key) end
+
 local function addPlain(place)
   local index = ask.jobs[place]
-  local head = heads[index]
-  if not head then
-    local each = asked[index]
-    head = record(templateNoOf(each), now, nil, nil, '')
-    heads[index] = head
+  local each, new = asked[index], more[place]
+  if new then
+    plain.records[#plain.records + 1] = record(templateNoOf(each), now, nil, new.facts, ask.payloads[place])
+  else
+    heads[index] = heads[index] or record(templateNoOf(each), now, nil, nil, '')
+    plain.records[#plain.records + 1] = heads[index] .. ask.payloads[place]
   end
-  local each = asked[index]
-  plain.records[#plain.records + 1] = head .. ask.payloads[place]
   local last = plain.runs[#plain.runs]
   if last and last.q == each.q and last.priority == each.priority then
     last.size = last.size + 1
@@ -192,7 +193,7 @@ local function addGroup(group, from, to)
   end
   local refs = once and {}
   for place = from, to do
-    if more[place] or not isInOrder(asked[ask.jobs[place]]) then
+    if not isPlainJob(more[place]) or not isInOrder(asked[ask.jobs[place]]) then
       local ref = addOther(place)
       if refs then refs[#refs + 1] = ref end
     else

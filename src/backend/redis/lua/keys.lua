@@ -108,8 +108,8 @@ local function nextOfKey(key)
   local holding = (onFailure == 'skip' and 0 or key.again) + (onFailure == 'park' and key.parked or 0)
   local isFree = concurrency == nil or key.running + holding < concurrency
   local fresh, freshRank, freshScore, stopped, stoppedRank, stoppedScore
-  if isFree then fresh, freshRank, freshScore = peekKeyed(key, false) end
-  if isFree or onFailure ~= 'skip' then stopped, stoppedRank, stoppedScore = peekKeyed(key, true) end
+  if isFree and key.waiting > key.again then fresh, freshRank, freshScore = peekKeyed(key, false) end
+  if key.again > 0 and (isFree or onFailure ~= 'skip') then stopped, stoppedRank, stoppedScore = peekKeyed(key, true) end
   if fresh and (not stopped or freshScore < stoppedScore) then return fresh, freshRank end
   return stopped, stoppedRank
 end

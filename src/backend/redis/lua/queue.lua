@@ -82,8 +82,32 @@ local PROMOTED = 1000
 -- What is due by now becomes available.
 local function promote(q)
   if q.v.scheduled + q.v.retryable > 0 then
-    local due = call('ZRANGEBYSCORE', prefix .. 'due:' .. q.no, '-inf', now, 'LIMIT', 0, PROMOTED)
-    for _, member in ipairs(due) do move(load(tonumber(member)), 'available') end
+    local due = prefix .. 'due:' .. q.no
+    local members = call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, PROMOTED)
+    local numbers, written, late = {}, {}, {}
+    for i, member in ipairs(members) do numbers[i] = tonumber(member) end
+    for i, job in ipairs(loadAll(numbers)) do
+      if job.key then
+        move(job, 'available')
+      else
+        countState(job, -1)
+        job.state = 'available'
+        countState(job, 1)
+        local line = late[job.priority] or {}
+        late[job.priority] = line
+        line[#line + 1] = job.runAt
+        line[#line + 1] = members[i]
+        written[#written + 1] = job.number
+        written[#written + 1] = statusOf(job)
+      end
+    end
+    for priority, line in pairs(late) do
+      many('ZADD', lateOf(q, priority), line)
+      add(q.v, 'p' .. priority, #line / 2)
+      add(q.v, 'w' .. priority, #line / 2)
+    end
+    many('HSET', STATUS, written)
+    many('ZREM', due, members)
     arrange()
   end
   keysPromote(q)
@@ -118,7 +142,7 @@ local function firstPlain(q)
       local late = call('ZRANGE', lateOf(q, priority), 0, 0, 'WITHSCORES')
       local lateNumber, lateAt = tonumber(late[1]), tonumber(late[2])
       if number then
-        local job = decoded(number, recordOf(number))
+        local job = decoded(number, liveRecordOf(number))
         if job.runAt < lateAt or (job.runAt == lateAt and number < lateNumber) then return number, priority, false end
       end
       return lateNumber, priority, true
@@ -136,7 +160,7 @@ local function roomIn(q)
   return room
 end
 
--- A job starts: `server` is a number.
+-- A job starts: `server` is a number. Returns its status.
 local function start(job, server)
   if job.fresh then
     call('LPOP', freshOf(job.queue, job.priority))
@@ -150,9 +174,9 @@ local function start(job, server)
     enter(job)
   end
   job.state, job.server, job.stopped, job.startedAt, job.claim = 'running', server, nil, now, job.claim + 1
-  save(job)
   call('SADD', prefix .. 'held:' .. server, job.number)
   tell(job, 'started')
+  return save(job)
 end
 
 -- Takes `count` numbers that are alive from the front of `fresh:`; there may be fewer.
@@ -184,13 +208,13 @@ local function takeFresh(q, priority, count, server, to)
     to.numbers[#to.numbers + 1] = number
     to.records[#to.records + 1] = rec
     to.statuses[#to.statuses + 1] = ''
-    local kind = string.byte(rec) >= 2 and other or bare
+    local kind = string.byte(rec) >= 4 and other or bare
     kind[#kind + 1] = number
   end
   local pattern = { state = 'running', queue = q, attempt = 1, crashes = 0, claim = 1, server = server, runAt = 0,
     startedAt = now }
   for _, kind in ipairs({ bare, other }) do
-    pattern.facts = kind == other
+    pattern.isBare = kind == bare
     local status = statusOf(pattern)
     local written = {}
     for i, number in ipairs(kind) do
@@ -212,11 +236,32 @@ local function takeFresh(q, priority, count, server, to)
   return size
 end
 
-local function takeOne(job, server, to)
-  start(job, server)
+local function hand(job, status, to)
   to.numbers[#to.numbers + 1] = job.number
   to.records[#to.records + 1] = job.record
-  to.statuses[#to.statuses + 1] = call('HGET', STATUS, job.number)
+  to.statuses[#to.statuses + 1] = status
+end
+
+-- The same for those in `late:`, when none of that priority are in `fresh:`.
+local function takeLate(q, priority, count, server, to)
+  local members, numbers, written = call('ZRANGE', lateOf(q, priority), 0, count - 1), {}, {}
+  for i, member in ipairs(members) do numbers[i] = tonumber(member) end
+  for i, job in ipairs(loadAll(numbers)) do
+    job.state, job.server, job.stopped, job.startedAt, job.claim = 'running', server, nil, now, job.claim + 1
+    local status = statusOf(job)
+    written[2 * i - 1], written[2 * i] = job.number, status
+    tell(job, 'started')
+    hand(job, status, to)
+  end
+  many('ZREM', lateOf(q, priority), members)
+  many('HSET', STATUS, written)
+  many('SADD', prefix .. 'held:' .. server, numbers)
+  local size = #numbers
+  add(q.v, 'p' .. priority, -size)
+  add(q.v, 'w' .. priority, -size)
+  add(q.v, 'available', -size)
+  add(q.v, 'running', size)
+  return size
 end
 
 -- Most bytes of records in one answer, about; whoever claims next goes on.
@@ -238,12 +283,15 @@ local function take(q, limit, server, to)
     local number, priority, isLate = firstPlain(q)
     if not number and not key then break end
     local from = #to.records
-    if not key and not isLate and q.v['w' .. priority] == 0 then
-      local most = math.min(room - count, q.v['p' .. priority], mostOf(to))
-      count = count + takeFresh(q, priority, most, server, to)
+    local all, late = q.v['p' .. (priority or 0)], q.v['w' .. (priority or 0)]
+    local most = math.min(room - count, mostOf(to))
+    if not key and late == 0 then
+      count = count + takeFresh(q, priority, math.min(most, all), server, to)
+    elseif not key and late == all then
+      count = count + takeLate(q, priority, math.min(most, late), server, to)
     else
-      local keyed = key and turn(q, key, number, priority)
-      takeOne(load(keyed or number), server, to)
+      local job = loadLive(key and turn(q, key, number, priority) or number)
+      hand(job, start(job, server), to)
       arrange()
       count = count + 1
     end
