@@ -9,10 +9,13 @@ const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 export class Serve {
   readonly url: string;
   readonly process: ChildProcess;
+  /** What it said of itself when it began. */
+  readonly banner: string;
   readonly #stderr: string[];
 
-  private constructor(child: ChildProcess, url: string, stderr: string[]) {
+  private constructor(child: ChildProcess, url: string, banner: string, stderr: string[]) {
     this.process = child;
+    this.banner = banner;
     this.url = url;
     this.#stderr = stderr;
   }
@@ -25,8 +28,8 @@ export class Serve {
     });
     const stderr: string[] = [];
     child.stderr.setEncoding('utf8').on('data', (text: string) => stderr.push(text));
+    let banner = '';
     const url = await new Promise<string>((resolve, reject) => {
-      let banner = '';
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
         banner += text;
         const [, address] = /listens on (http:\/\/\S+?)[\s,]/.exec(banner) ?? [];
@@ -34,7 +37,7 @@ export class Serve {
       });
       child.once('exit', (code) => reject(new Error(`serve ended with ${code}: ${stderr.join('')}`)));
     });
-    return new Serve(child, url, stderr);
+    return new Serve(child, url, banner, stderr);
   }
 
   /** `--no-door` prints no address; what it does shows elsewhere. */
