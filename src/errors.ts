@@ -81,7 +81,9 @@ const catalogue = {
 
   // backend
   BACKEND_UNKNOWN: (f: { url: string }) => `no backend for "${f.url}"; expected memory:, sqlite:PATH or redis://HOST`,
-  BACKEND_UNAVAILABLE: (f: { backend: string; reason: string }) => `the ${f.backend} backend is away: ${f.reason}`,
+  /** `unsure`: the call may have had its effect. */
+  BACKEND_UNAVAILABLE: (f: { backend: string; reason: string; unsure?: boolean }) =>
+    `the ${f.backend} backend is away: ${f.reason}`,
   BACKEND_CLOSED: (f: { backend: string }) => `the ${f.backend} backend is closed`,
   BACKEND_READ_ONLY: (f: { path: string }) => `${f.path} cannot be written; nothing was stored`,
   BACKEND_DISK_FULL: (f: { path: string }) => `no space is left for ${f.path}; nothing of this call was stored`,

@@ -6,7 +6,7 @@ import * as zlib from 'node:zlib';
 import { FakeStore } from '../../test/support/fake-store.ts';
 import { type Answer, post, RawClient } from '../../test/support/raw-http.ts';
 import { VirtualClock } from '../clock.ts';
-import { isError } from '../errors.ts';
+import { isError, MillraceError } from '../errors.ts';
 import { stressService } from '../testing/stress.ts';
 import { FrontDoor } from './door.ts';
 import type { FrontDoorOptions } from './options.ts';
@@ -472,6 +472,20 @@ describe('POST /payloads: 503 and 429', () => {
     assert.deepEqual(lines, ['warn the backend cannot store payloads']);
     store.instead = undefined;
     assert.equal((await client.send(post('[1]')).next()).status, 200);
+  });
+
+  it('a backend that does not answer may have stored it, and the sender hears so', async (t) => {
+    const clock = new VirtualClock();
+    const { client, store } = await setUp(t, { clock });
+    const away = { backend: 'test', reason: 'no answer' };
+    store.instead = () => Promise.reject(new MillraceError('BACKEND_UNAVAILABLE', { ...away, unsure: true }));
+    const unsure = await client.send(post('[1]')).next();
+    assertProblem(unsure, 503, 'BACKEND_AWAY');
+    assert.match(unsure.body, /may have been stored, whole; sent again with the same Idempotency-Key/);
+    await clock.advance(100);
+    store.instead = () => Promise.reject(new MillraceError('BACKEND_UNAVAILABLE', away));
+    assert.match((await client.send(post('[1]')).next()).body, /nothing of this request was stored/);
+    assert.equal(store.calls, 2);
   });
 
   it('more bytes in flight than allowed are told to come later', async (t) => {

@@ -11,6 +11,7 @@
 import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { AddGroup, AddResult, NewJob } from '../backend/backend.ts';
+import { isError } from '../errors.ts';
 import { type RateLimit, tokenBucket } from '../pool/limits/rate.ts';
 import type { BodyReader } from './body.ts';
 import { type CollectionKind, splitCollection } from './collection.ts';
@@ -140,13 +141,18 @@ export class Intake {
 
   #backendAway(exchange: Exchange, error: unknown): void {
     if (this.#gate.away()) this.#settings.log('warn', 'the backend cannot store payloads', { error });
-    exchange.refuse(...this.#turnedAway('BACKEND_AWAY'));
+    const unsure = isError(error, 'BACKEND_UNAVAILABLE') && error.fields.unsure === true;
+    exchange.refuse(...this.#turnedAway('BACKEND_AWAY', unsure));
   }
 
-  #turnedAway(reason: Refusal): Objection {
+  /** @param unsure whether all of the request may be stored nevertheless */
+  #turnedAway(reason: Refusal, unsure = false): Objection {
     const what =
       reason === 'QUEUE_FULL' ? `${this.#settings.maxQueue} payloads may wait` : 'payloads cannot be stored now';
-    return [reason, `${what}; nothing of this request was stored`, ['Retry-After', String(this.#gate.advice(reason))]];
+    const effect = unsure
+      ? 'this request may have been stored, whole; sent again with the same Idempotency-Key it is stored once'
+      : 'nothing of this request was stored';
+    return [reason, `${what}; ${effect}`, ['Retry-After', String(this.#gate.advice(reason))]];
   }
 }
 
