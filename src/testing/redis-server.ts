@@ -146,6 +146,7 @@ export class RedisServer {
       save: '',
       appendonly: 'yes',
       appendfsync,
+      'repl-diskless-sync-delay': '0',
       ...config,
     };
     const args = path ? [path] : Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);

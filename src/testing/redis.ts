@@ -77,7 +77,6 @@ export async function startCluster(masters = 3, replicas = 0, options: RedisServ
     'cluster-enabled': 'yes',
     'cluster-node-timeout': '1000',
     'cluster-replica-validity-factor': '0',
-    'repl-diskless-sync-delay': '0',
     ...options.config,
   };
   const servers = await startAll(masters * (1 + replicas), { ...options, config });
@@ -172,8 +171,7 @@ export class SentinelSet {
 }
 
 export async function startSentinel(replicas = 1, sentinels = 1): Promise<SentinelSet> {
-  const config = { 'repl-diskless-sync-delay': '0' };
-  const servers = await startAll(1 + replicas, { config });
+  const servers = await startAll(1 + replicas, {});
   const set: RedisServer[] = [];
   try {
     const master = found(servers[0]);

@@ -102,12 +102,13 @@ export class ClusterRoute implements Route {
     const name = showPlace(place);
     const known = this.#stations.get(name);
     if (known) return known.station;
-    const { address, clock, silence } = this.#options;
+    const { address, clock, silence, longest } = this.#options;
     const station = new Station({
       backend: address.name,
       access: address.access,
       clock,
       silence,
+      longest,
       locate: async () => place,
       failed: () => this.doubt(),
     });
@@ -125,7 +126,7 @@ export class ClusterRoute implements Route {
       try {
         const least = Math.min(silence, patience);
         const question = ['CLUSTER', 'SLOTS'];
-        const ranges = await askOnce(place, address.access, clock, least, this.#stop.signal, question);
+        const ranges = await askOnce(place, address.access, { clock, silence: least }, this.#stop.signal, question);
         this.#take(ranges as Range[], place);
         return;
       } catch (error) {

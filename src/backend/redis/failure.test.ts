@@ -60,9 +60,10 @@ describe('the verdict on a failure', () => {
     assert.equal(codeOf('ERR user_script:1: attempt to index a nil value'), 'MILLRACE_BACKEND_UNAVAILABLE');
   });
 
-  it('leaves our own errors as they are', () => {
+  it('leaves our own errors and mistakes as they are', () => {
     const error = new MillraceError('PEER_MISSING', { package: 'redis', purpose: 'x' });
     assert.deepEqual(judge(error, 'redis://a'), { kind: 'final', error });
     assert.ok(isError(error, 'PEER_MISSING'));
+    assert.equal(judge(new TypeError('arguments[1] must be a string'), 'redis://a').kind, 'final');
   });
 });

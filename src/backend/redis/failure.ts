@@ -44,7 +44,8 @@ const refused = new Set(['NOAUTH', 'WRONGPASS', 'NOPERM', 'NOPROTO', 'DENIED']);
 /** @param backend its name, for the message */
 export function judge(thrown: unknown, backend: string): Verdict {
   const cause = toError(thrown);
-  if (thrown instanceof MillraceError) return { kind: 'final', error: cause };
+  // A TypeError is the driver's for arguments that cannot be sent.
+  if (thrown instanceof MillraceError || thrown instanceof TypeError) return { kind: 'final', error: cause };
   if (!isReply(thrown)) return { kind: 'lost', reason: reasonOf(cause) };
   const reason = complaint(cause.message);
   const [code = '', first = '', ...rest] = reason.split(' ');

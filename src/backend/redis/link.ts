@@ -17,7 +17,7 @@ import type { Connection } from './connection.ts';
 import type { Arguments } from './driver.ts';
 import { judge } from './failure.ts';
 import { assertFit, evictionOf, readInfo, type ServerFacts } from './info.ts';
-import { delayAfter } from './reconnect.ts';
+import { delayAfter, longestDelay } from './reconnect.ts';
 import type { Route } from './route.ts';
 import { SingleRoute } from './single.ts';
 import type { Listener, Station } from './station.ts';
@@ -33,11 +33,16 @@ export interface Link {
   /** The URL without secrets and options. */
   readonly name: string;
   readonly isCluster: boolean;
+  /** What another link to the same servers is made of, also in another thread. It has the secrets. */
+  readonly address: Address;
   /** After a failure nothing is left, and it may be tried again. */
   open(): Promise<void>;
   /** Waits for calls under way, then releases everything. Later calls reject with BACKEND_CLOSED. */
   close(): Promise<void>;
-  /** Runs the script where `key` is, with `key` as its only key and `request` as its only argument. */
+  /**
+   * Runs the script where `key` is, with `key` as its first key and `request` as its only argument. Whatever keys it makes of
+   * that, there must be none called `key` itself, `key` + `nothing` or `key` + `mark`.
+   */
   run(script: Script, key: string, request: Uint8Array): Promise<Buffer>;
   /** Any other command that bears being done twice. Bulk strings come as Buffers, maps as flat arrays. */
   command(key: string | undefined, args: Arguments): Promise<unknown>;
@@ -72,7 +77,7 @@ class Call {
   /** Whether it may have had its effect. */
   unsure = false;
   /** Why it has no answer yet. */
-  reason = 'no server was found';
+  reason = 'the servers of the cluster are being looked for';
   pause: Timer | undefined;
 
   missing(what: string): void {
@@ -86,9 +91,10 @@ type Work<T> = (connection: Connection, call: Call) => Promise<T>;
 class RedisLink implements Link {
   readonly name: string;
   readonly isCluster: boolean;
-  readonly #address: Address;
+  readonly address: Address;
   readonly #waits: Waits | undefined;
   readonly #clock: Clock;
+  readonly #longest: number;
   readonly #route: Route;
   /** Everything else is unref'd; this one timer says whether the process must stay. */
   readonly #anchor = setInterval(() => undefined, 2 ** 31 - 1).unref();
@@ -104,11 +110,13 @@ class RedisLink implements Link {
   constructor(address: Address, { clock = systemClock, silence }: LinkOptions) {
     this.name = address.name;
     this.isCluster = address.kind === 'cluster';
-    this.#address = address;
+    this.address = address;
     this.#clock = clock;
     const { waitForReplicas: replicas, waitForDisk: disk, timeout } = address;
     if (replicas > 0 || disk) this.#waits = { replicas, disk };
-    const options = { address, clock, silence: silence ?? Math.min(5_000, Math.ceil(timeout / 2)) };
+    this.#longest = longestDelay(timeout);
+    const longest = this.#longest;
+    const options = { address, clock, silence: silence ?? Math.min(5_000, Math.ceil(timeout / 2)), longest };
     this.#route = this.isCluster ? new ClusterRoute(options) : new SingleRoute(options);
   }
 
@@ -131,7 +139,10 @@ class RedisLink implements Link {
     const bytes = Buffer.isBuffer(request)
       ? request
       : Buffer.from(request.buffer, request.byteOffset, request.byteLength);
-    const args = ['EVALSHA', script.sha, '1', key, bytes];
+    // While a slot is on its way to another node its keys are here and there, and a script would find half of them. Two
+    // keys that are never there make both nodes refuse it (TRYAGAIN) until the slot has arrived.
+    const keys = this.isCluster ? ['2', key, `${key}nothing`] : ['1', key];
+    const args = ['EVALSHA', script.sha, ...keys, bytes];
     const evaluate: Work<Buffer> = (connection) => connection.send(args) as Promise<Buffer>;
     return this.#call(key, this.#waits ? confirmed(evaluate, key, this.#waits) : evaluate, script);
   }
@@ -174,7 +185,7 @@ class RedisLink implements Link {
   async #open(): Promise<void> {
     const ask = (args: Arguments) => this.#call(undefined, (connection) => connection.send(args), undefined, true);
     const facts = readInfo(String(await ask(['INFO'])));
-    assertFit(facts, this.#address);
+    assertFit(facts, this.address);
     await ask(['EVAL', 'return cmsgpack.pack(1)', '0']);
     if (this.#closing) throw this.#closed();
     this.#state = 'open';
@@ -212,7 +223,7 @@ class RedisLink implements Link {
         if (--this.#pending === 0) this.#rest();
       };
       const timer = this.#clock.timer(
-        this.#address.timeout,
+        this.address.timeout,
         () => {
           end();
           reject(this.#overdue(call));
@@ -246,12 +257,17 @@ class RedisLink implements Link {
       detour = undefined;
       try {
         station ??= await this.#route.find(key);
-        connection = station.connection ?? (await station.connect());
+        connection = station.connection;
+        if (!connection) {
+          call.reason = station.trouble;
+          connection = await station.connect();
+        }
         if (call.over) throw new Error('given up');
         // The one command that follows may go to a slot which is still on its way there.
         if (isDetour) connection.send(['ASKING']).catch(() => undefined);
         const answer = work(connection, call);
         call.unsure = true;
+        call.reason = '';
         return await answer;
       } catch (error) {
         const verdict = judge(error, this.name);
@@ -267,9 +283,8 @@ class RedisLink implements Link {
           await connection.load(script.sha, script.text).catch(() => undefined); // the next try tells why
         } else if (verdict.kind === 'elsewhere') {
           connection?.drop(verdict.reason);
-        } else if (verdict.kind === 'lost') {
-          // The next connection comes after a pause of its own, and the map of a cluster is being read.
-          if (station) continue;
+        } else if (verdict.kind === 'lost' && station && connection?.isOver !== false) {
+          continue; // the next connection comes after a pause of its own
         }
         if (failures < 4 && (verdict.kind === 'moved' || verdict.kind === 'no script')) continue;
       }
@@ -279,7 +294,7 @@ class RedisLink implements Link {
 
   #pause(call: Call, failures: number): Promise<void> {
     return new Promise((resolve) => {
-      call.pause = this.#clock.timer(delayAfter(failures), resolve, { unref: true });
+      call.pause = this.#clock.timer(delayAfter(failures, this.#longest), resolve, { unref: true });
     });
   }
 
@@ -297,14 +312,17 @@ class RedisLink implements Link {
   }
 
   #overdue({ unsure, reason }: Call): MillraceError {
-    const { timeout } = this.#address;
+    const { timeout } = this.address;
     return unsure
-      ? this.#unavailable(`no answer within ${timeout} ms${reason && ` (${reason})`}; the call may have had its effect`)
+      ? this.#unavailable(
+          `no answer within ${timeout} ms${reason && ` (${reason})`}; the call may have had its effect`,
+          true,
+        )
       : this.#unavailable(`no answer within ${timeout} ms (${reason}); the call had no effect`);
   }
 
-  #unavailable(reason: string): MillraceError {
-    return new MillraceError('BACKEND_UNAVAILABLE', { backend: this.name, reason });
+  #unavailable(reason: string, unsure = false): MillraceError {
+    return new MillraceError('BACKEND_UNAVAILABLE', { backend: this.name, reason, ...(unsure && { unsure }) });
   }
 
   #closed(): MillraceError {

@@ -24,4 +24,6 @@ export interface RouteOptions {
   readonly address: Address;
   readonly clock: Clock;
   readonly silence: number;
+  /** Longest pause between two tries to connect, ms. */
+  readonly longest: number;
 }

@@ -1,12 +1,16 @@
 /**
- * Asks sentinels where the master is. A sentinel may be behind, so the server that it names is asked whether it is one.
- * After a failover sentinels cut the connections of the old master's clients, so nobody has to listen to them.
+ * Asks sentinels where the master is, and hears from one of them when that changes. A sentinel may be behind, so the server
+ * that it names is asked whether it is a master.
+ *
+ * Hearing of it matters: a master that was replaced goes on taking writes, until it is told ten seconds later, and then
+ * throws them away.
  */
-import type { Clock } from '../../clock.ts';
 import { toError } from '../../errors.ts';
 import { type Address, type Place, showPlace } from './address.ts';
 import { Connection } from './connection.ts';
 import { isReply } from './driver.ts';
+import type { RouteOptions } from './route.ts';
+import { Station } from './station.ts';
 
 /** A sentinel has little to do; one that is silent for so long is left for the next one, ms. */
 const patience = 1_000;
@@ -15,14 +19,25 @@ export class Sentinels {
   /** The one that knew it last comes first. */
   readonly #places: Place[];
   readonly #sentinel: NonNullable<Address['sentinel']>;
-  readonly #clock: Clock;
-  readonly #silence: number;
+  readonly #options: RouteOptions;
+  /** Of the one that is heard; of the next one after each failure. */
+  readonly #watch: Station;
+  #turns = 0;
+  #stopWatching: (() => void) | undefined;
 
-  constructor(places: readonly Place[], sentinel: NonNullable<Address['sentinel']>, clock: Clock, silence: number) {
-    this.#places = [...places];
+  constructor(sentinel: NonNullable<Address['sentinel']>, options: RouteOptions) {
+    const { address, clock, silence, longest } = options;
+    this.#places = [...address.places];
     this.#sentinel = sentinel;
-    this.#clock = clock;
-    this.#silence = Math.min(silence, patience);
+    this.#options = { ...options, silence: Math.min(silence, patience) };
+    this.#watch = new Station({
+      backend: address.name,
+      access: sentinel.access,
+      clock,
+      silence,
+      longest,
+      locate: async () => this.#places[this.#turns++ % this.#places.length] as Place,
+    });
   }
 
   /** Rejects with what the last one said when none knows it. */
@@ -31,8 +46,7 @@ export class Sentinels {
     for (const place of [...this.#places]) {
       try {
         const master = await this.#ask(place, stop);
-        this.#places.splice(this.#places.indexOf(place), 1);
-        this.#places.unshift(place);
+        this.#prefer(place);
         return master;
       } catch (error) {
         if (stop.aborted) throw error;
@@ -44,13 +58,43 @@ export class Sentinels {
     throw new Error(`no sentinel knows the master ${this.#sentinel.master} (${last})`);
   }
 
+  /** Calls `moved` with the place of the master when it may have changed, until `unwatch`. */
+  watch(moved: (place: Place) => void): void {
+    const stop = new AbortController();
+    const stopListening = this.#watch.listen('+switch-master', (message) => {
+      const place = this.#watch.connection?.place;
+      if (place) this.#prefer(place);
+      // `main 10.0.0.1 6379 10.0.0.2 6379`: the old one and the new one. Empty: something may have been missed.
+      const [master, , , host, port] = String(message).split(' ');
+      if (master === this.#sentinel.master && host) moved({ host, port: Number(port) });
+      else if (master === '') this.locate(stop.signal).then(moved, () => undefined); // another one will be heard
+    });
+    this.#stopWatching?.();
+    this.#stopWatching = () => {
+      stop.abort();
+      stopListening();
+    };
+  }
+
+  unwatch(): void {
+    this.#stopWatching?.();
+    this.#stopWatching = undefined;
+    this.#watch.disconnect();
+  }
+
+  close(): void {
+    this.unwatch();
+    this.#watch.close();
+  }
+
+  #prefer(place: Place): void {
+    this.#places.sort((a, b) => Number(b === place) - Number(a === place));
+  }
+
   async #ask(place: Place, stop: AbortSignal): Promise<Place> {
     const { master, access } = this.#sentinel;
-    const answer = await askOnce(place, access, this.#clock, this.#silence, stop, [
-      'SENTINEL',
-      'GET-MASTER-ADDR-BY-NAME',
-      master,
-    ]);
+    const question = ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', master];
+    const answer = await askOnce(place, access, this.#options, stop, question);
     if (!Array.isArray(answer)) throw new Error('it is not known there');
     return { host: String(answer[0]), port: Number(answer[1]) };
   }
@@ -66,8 +110,7 @@ export async function checkMaster(connection: Connection): Promise<void> {
 export async function askOnce(
   place: Place,
   access: Address['access'],
-  clock: Clock,
-  silence: number,
+  { clock, silence }: Pick<RouteOptions, 'clock' | 'silence'>,
   stop: AbortSignal,
   question: readonly string[],
 ): Promise<unknown> {

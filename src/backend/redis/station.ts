@@ -19,6 +19,8 @@ export interface StationOptions {
   readonly access: Access;
   readonly clock: Clock;
   readonly silence: number;
+  /** Longest pause between two tries to connect, ms. */
+  readonly longest: number;
   /** Where the server is now. */
   readonly locate: (stop: AbortSignal) => Promise<Place>;
   /** Rejects when it is not the server that it should be. */
@@ -36,6 +38,7 @@ export class Station {
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
   #failures = 0;
+  #trouble = 'no connection yet';
   #pause: { readonly timer: Timer; readonly end: () => void } | undefined;
   #isListening = false;
 
@@ -45,6 +48,11 @@ export class Station {
 
   get connection(): Connection | undefined {
     return this.#connection;
+  }
+
+  /** Why there is no connection. */
+  get trouble(): string {
+    return this.#trouble;
   }
 
   /** The connection, or the outcome of the next try to make one; all who wait share it. */
@@ -87,13 +95,13 @@ export class Station {
   }
 
   async #try(): Promise<Connection> {
-    const { clock, access, silence, locate, check, failed } = this.#options;
+    const { clock, access, silence, longest, locate, check, failed } = this.#options;
     const stop = this.#stop.signal;
-    if (this.#failures > 0) await this.#wait(delayAfter(this.#failures));
+    if (this.#failures > 0) await this.#wait(delayAfter(this.#failures, longest));
     let connection: Connection | undefined;
     try {
       const place = await locate(stop);
-      const lost = () => connection && this.#lose(connection);
+      const lost = (reason: string) => connection && this.#lose(connection, reason);
       const message = (channel: string, bytes: Buffer) => this.#tell(channel, bytes);
       connection = await Connection.open(place, access, { clock, silence, message, lost }, stop);
       await check?.(connection);
@@ -102,6 +110,7 @@ export class Station {
     } catch (error) {
       connection?.close();
       this.#failures++;
+      this.#trouble = toError(error).message;
       if (!stop.aborted) failed?.();
       throw error;
     }
@@ -112,9 +121,10 @@ export class Station {
     return connection;
   }
 
-  #lose(connection: Connection): void {
+  #lose(connection: Connection, reason: string): void {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
+    this.#trouble = reason;
     // The first try comes at once, or nearly: all who lost the same server do the same.
     this.#failures = 1;
     this.#options.failed?.();
