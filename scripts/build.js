@@ -1,11 +1,11 @@
 /**
- * Builds dist/ for publishing: JavaScript, declarations and source maps.
+ * Builds dist/ for publishing: JavaScript, declarations, source maps, and the Lua that runs in Redis as it is.
  *
  * `tsc` turns './x.ts' into './x.js' in imports, but not in `new URL('./x.ts', import.meta.url)`, the way the file of a
  * thread is named. That is done here, and checked: a `.ts` left in a URL would break the package at run time only.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -17,6 +17,7 @@ const FILE_URL = /(new URL\(\s*(['"])\.{1,2}\/[^'"]+)\.ts(\2\s*,\s*import\.meta\
 
 rmSync(dist, { recursive: true, force: true });
 compile();
+copyLua();
 rewriteUrls();
 verify();
 makeExecutable();
@@ -26,6 +27,12 @@ function compile() {
   const { status, error } = spawnSync(tsc, ['-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
   if (error) throw error;
   if (status !== 0) process.exit(status ?? 1);
+}
+
+/** Beside the module that reads it, as in the source. */
+function copyLua() {
+  for (const file of globSync('**/*.lua', { cwd: join(root, 'src') }))
+    cpSync(join(root, 'src', file), join(dist, file));
 }
 
 function rewriteUrls() {

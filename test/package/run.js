@@ -4,14 +4,26 @@
  *   npm run test:package               on the oldest Node that is supported, and on the pinned one
  *   npm run test:package -- --offline  on the pinned one only; needs no registry
  *
- * The consumer uses SQLite, so that the file of a thread must be found inside the package.
+ * The consumer uses SQLite, so that the file of a thread must be found inside the package, and a real Redis server, so that
+ * the scripts must be. The driver of Redis is a peer: without it the package says so, then it is put beside the package.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startRedis } from '../../src/testing/redis.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const bin = join(root, 'node_modules/.bin');
@@ -19,6 +31,7 @@ const own = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const oldest = `${own.engines.node.replace('>=', '')}.0`;
 
 const work = mkdtempSync(join(tmpdir(), 'millrace-package-'));
+const redis = await startRedis();
 try {
   const project = step('pack and install into an empty project', installPackage);
   step('only what belongs there is in it', () => checkFiles(project));
@@ -33,7 +46,15 @@ try {
     step(`the consumer runs on Node ${version}`, () => runConsumer(project, node));
     step(`the command runs on Node ${version}`, () => runCommand(project, node));
   }
+  step('without its driver Redis is refused, with the name of what is missing', () => refuseRedis(project));
+  addRedisDriver(project);
+  for (const node of nodes) {
+    step(`jobs go through Redis on Node ${run('node', ['--version'], project, node).trim()}`, () =>
+      runRedis(project, node),
+    );
+  }
 } finally {
+  await redis.stop();
   rmSync(work, { recursive: true, force: true });
 }
 
@@ -59,22 +80,26 @@ function checkFiles(project) {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1));
   const strangers = files.filter(
-    (file) => !/^dist\/.*\.(js|js\.map|d\.ts|sql)$|^(package\.json|[A-Z]+(\.md)?)$/.test(file) || /\.test\./.test(file),
+    (file) =>
+      !/^dist\/.*\.(js|js\.map|d\.ts|sql|lua)$|^(package\.json|[A-Z]+(\.md)?)$/.test(file) || /\.test\./.test(file),
   );
   assert.deepEqual(strangers, [], 'nothing else is in the package');
-  for (const needed of ['dist/index.js', 'dist/index.d.ts', 'LICENSE', 'package.json']) {
+  const scripts = globSync('src/**/*.lua', { cwd: root }).map((file) => file.replace('src', 'dist'));
+  assert.ok(scripts.length > 20);
+  for (const needed of ['dist/index.js', 'dist/index.d.ts', 'LICENSE', 'package.json', ...scripts]) {
     assert.ok(files.includes(needed), `${needed} is in the package`);
   }
 }
 
 /** Strict, and the package's declarations are checked too. The types of Node are the project's. */
 function typeCheck(project, resolution) {
-  for (const file of ['consumer.ts', 'square.ts']) copyFileSync(join(root, 'test/package', file), join(project, file));
+  for (const file of ['consumer.ts', 'redis.ts', 'square.ts'])
+    copyFileSync(join(root, 'test/package', file), join(project, file));
   const module = resolution === 'nodenext' ? 'nodenext' : 'esnext';
   const options = ['--noEmit', '--strict', '--target', 'es2024', '--lib', 'es2024,esnext.disposable'];
   const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
   const resolve = ['--module', module, '--moduleResolution', resolution];
-  run('tsc', [...options, ...types, ...resolve, 'consumer.ts'], project, bin);
+  run('tsc', [...options, ...types, ...resolve, 'consumer.ts', 'redis.ts'], project, bin);
 }
 
 function fetchOldestNode() {
@@ -96,6 +121,29 @@ function runCommand(project, node) {
   assert.equal(run(millrace, ['--version'], project, node).trim(), own.version);
   assert.match(run(millrace, ['--help'], project, node), /Usage: millrace/);
   assert.match(run(millrace, ['serve', '--help'], project, node), /--max-queue/);
+}
+
+function refuseRedis(project) {
+  assert.throws(
+    () => run('node', ['redis.ts', redis.url], project, bin),
+    (error) => error.message.includes('npm install redis') && error.message.includes('MILLRACE_PEER_MISSING'),
+  );
+}
+
+/** As `npm install redis` would, from what the project itself has installed: the driver and all that it needs. */
+function addRedisDriver(project) {
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  const names = new Set(['redis']);
+  for (const name of names) {
+    for (const needed of Object.keys(packages[`node_modules/${name}`].dependencies ?? {})) names.add(needed);
+    cpSync(join(root, 'node_modules', name), join(project, 'node_modules', name), { recursive: true });
+  }
+}
+
+function runRedis(project, node) {
+  assert.equal(run('node', ['redis.ts', redis.url], project, node), 'hello world\n');
+  const millrace = join(project, 'node_modules/.bin/millrace');
+  assert.match(run(millrace, ['status', '--backend', redis.url], project, node), /│ default +│/);
 }
 
 /** Runs a command with `path` in front; returns what it printed. Throws with all of its output when it fails. */
