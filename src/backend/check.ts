@@ -1,7 +1,15 @@
 /** What every backend asks of its input, before anything of a call is stored. All throw OPTION_INVALID. */
 import { assertKnown, assertOption } from '../errors.ts';
 import { jobStates } from '../job/state.ts';
-import { type AddGroup, type Ending, type JobChange, maxProgress, type NewJob, type Report } from './backend.ts';
+import {
+  type AddGroup,
+  type Ending,
+  type HeartOptions,
+  type JobChange,
+  maxProgress,
+  type NewJob,
+  type Report,
+} from './backend.ts';
 import type { Action, Comparison, Condition, JobFilter, Page } from './filter.ts';
 import type { Ids } from './ids.ts';
 import type { Firing, Schedule } from './schedule.ts';
@@ -69,6 +77,12 @@ export function assertReport({ progress, log }: Report): void {
     assertTime('log.at', at);
     assertOption('log.text', text, typeof text === 'string', 'a string');
   }
+}
+
+export function assertHeart({ every, stallTimeout, pulse }: HeartOptions): void {
+  assertOption('every', every, every >= 1, 'a number of milliseconds from 1');
+  assertOption('stallTimeout', stallTimeout, stallTimeout > 0, 'a number of milliseconds above 0');
+  assertOption('pulse', pulse, pulse.buffer instanceof SharedArrayBuffer, 'an Int32Array on a SharedArrayBuffer');
 }
 
 export function assertChange({ id, payload, priority, maxAttempts, runAt, tags }: JobChange): void {

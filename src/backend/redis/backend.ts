@@ -28,6 +28,7 @@ import type { DueSchedules, Firing, FiringResult, Schedule, ScheduleRecord } fro
 import { changed, defaultSettings, type KeySettings, type QueueSettings, type SettingsChange } from '../settings.ts';
 import { Ears } from './ears.ts';
 import { ScriptError } from './failure.ts';
+import { Heart } from './heart.ts';
 import type { Link } from './link.ts';
 import { decode, encode, type Received, type Sendable } from './msgpack.ts';
 import { packAdd, toId, toRef, toResults } from './pack.ts';
@@ -51,10 +52,13 @@ type Request = { readonly [name: string]: Sendable };
 
 export class RedisBackend implements B.Backend {
   readonly name: string;
+  /** Absent where a clock of the caller's decides: there the beats are made by hand. */
+  readonly startHeart?: (server: B.ServerInfo, options: B.HeartOptions) => Promise<void>;
   readonly #link: Link;
   readonly #clock: Clock | undefined;
   readonly #prefix: string;
   readonly #ears: Ears;
+  readonly #heart = new Heart((server) => this.beat(server));
   readonly #templates = new Map<number, Template>();
   /** Names this object to the scripts. */
   readonly #who = randomBytes(9).toString('base64url');
@@ -73,6 +77,7 @@ export class RedisBackend implements B.Backend {
     this.#clock = clock;
     this.#prefix = `{${namespace}}:`;
     this.#ears = new Ears(link, this.#prefix, this.#who);
+    if (!clock) this.startHeart = (server, heart) => this.#startHeart(server, heart);
   }
 
   /** Rejects with BACKEND_UNAVAILABLE and what else `Link.open` says, and then holds nothing; it may be tried again. */
@@ -87,6 +92,7 @@ export class RedisBackend implements B.Backend {
   async close(): Promise<void> {
     this.#state = 'closed';
     this.#ears.clear();
+    await this.#heart.close();
     await this.#link.close();
   }
 
@@ -147,8 +153,18 @@ export class RedisBackend implements B.Backend {
     await this.#ask('beat', { id: server.id, info: JSON.stringify(server) });
   }
 
+  async #startHeart(server: B.ServerInfo, options: B.HeartOptions): Promise<void> {
+    check.assertHeart(options);
+    await this.beat(server);
+    const script = scriptOf('beat', this.#isModern);
+    const make = () => ({ address: this.#link.address, script });
+    this.#heart.start({ server, keys: [this.#prefix], options }, make);
+  }
+
   async leave(server: string): Promise<void> {
     this.#assertOpen();
+    // First, or its next beat would register the server again.
+    await this.#heart.stop(server);
     await this.#change('leave', { id: server });
   }
 

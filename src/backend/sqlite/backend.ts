@@ -42,6 +42,7 @@ import {
   assertChange,
   assertFilter,
   assertFiring,
+  assertHeart,
   assertLimit,
   assertPage,
   assertReport,
@@ -150,10 +151,8 @@ export class SqliteBackend implements Backend {
   }
 
   async startHeart(server: ServerInfo, options: HeartOptions): Promise<void> {
+    assertHeart(options);
     const { every, stallTimeout, pulse } = options;
-    assertOption('every', every, every >= 1, 'a number of milliseconds from 1');
-    assertOption('stallTimeout', stallTimeout, stallTimeout > 0, 'a number of milliseconds above 0');
-    assertOption('pulse', pulse, pulse.buffer instanceof SharedArrayBuffer, 'an Int32Array on a SharedArrayBuffer');
     await this.#port.ask({ kind: 'beat', now: Date.now(), server });
     this.#port.post({ kind: 'heart', server, options: { every, stallTimeout, pulse } });
   }

@@ -11,10 +11,10 @@
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { Hearts } from '../hearts.ts';
 import { type Call, Committer, readers } from './committer.ts';
 import type { DatabaseOptions } from './database.ts';
 import { toWire, translate } from './failure.ts';
-import { Hearts } from './heart.ts';
 import { Wal } from './wal.ts';
 import { Watch } from './watch.ts';
 import {

@@ -1,12 +1,12 @@
 /**
- * Beats for the servers of this process, from the thread that no handler can block.
+ * Beats for the servers of this process, from a thread that no handler can block.
  *
  *   pulse moves ─────────▶ beat every `every` ms
  *   pulse stands still for `stallTimeout` ms ─▶ no beats, until it moves again
  *
  * Runs on the machine's clock: it vouches for a real process.
  */
-import type { HeartOptions, ServerInfo } from '../backend.ts';
+import type { HeartOptions, ServerInfo } from './backend.ts';
 
 /** Longest delay that `setInterval` honours; with a longer one it would beat without a pause. */
 const MAX_DELAY = 2 ** 31 - 1;
