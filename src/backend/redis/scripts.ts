@@ -6,6 +6,42 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Script } from './link.ts';
 
+export interface Shelf<Command extends string> {
+  /** Has `<module>.lua` and `commands/<command>.lua`. */
+  readonly folder: URL;
+  /** What each command is made of, besides itself. */
+  readonly commands: Readonly<Record<Command, readonly string[]>>;
+  /** Refused as a whole by a server whose memory is full; all others go on there. */
+  readonly growing: ReadonlySet<Command>;
+  /** Write nothing. */
+  readonly reading: ReadonlySet<Command>;
+}
+
+/** `isModern`: for Redis from 7 on, and Valkey. */
+export type ScriptOf<Command extends string> = (command: Command, isModern: boolean) => Script;
+
+/** Puts scripts together when they are first asked for. */
+export function library<Command extends string>(shelf: Shelf<Command>): ScriptOf<Command> {
+  const made = new Map<string, Script>();
+  const read = (path: string) => readFileSync(new URL(`${path}.lua`, shelf.folder), 'utf8');
+  return (command, isModern) => {
+    const name = `${command}${isModern}`;
+    const known = made.get(name);
+    if (known) return known;
+    const parts = [...shelf.commands[command].map(read), read(`commands/${command}`)];
+    const text = [headOf(shelf, command, isModern), ...parts].join('\n');
+    const script = { name: command, text, sha: createHash('sha1').update(text).digest('hex') };
+    made.set(name, script);
+    return script;
+  };
+}
+
+/** Redis 6 knows no flags: there a write that needs memory comes before all others, and a full server gives out no jobs. */
+function headOf<Command extends string>({ growing, reading }: Shelf<Command>, command: Command, isModern: boolean) {
+  if (isModern) return growing.has(command) ? '#!lua' : '#!lua flags=allow-oom';
+  return reading.has(command) ? '' : "redis.call('SET', KEYS[1] .. 'guard', '')";
+}
+
 const jobs = ['base', 'bucket', 'uniques', 'keys', 'queue', 'jobs'] as const;
 
 /** What each command is made of, besides itself. */
@@ -58,23 +94,5 @@ const reading: ReadonlySet<Command> = new Set([
   'events',
 ]);
 
-/** Redis 6 knows no flags: there a write that needs memory comes before all others, and a full server gives out no jobs. */
-function headOf(command: Command, isModern: boolean): string {
-  if (isModern) return growing.has(command) ? '#!lua' : '#!lua flags=allow-oom';
-  return reading.has(command) ? '' : "redis.call('SET', KEYS[1] .. 'guard', '')";
-}
-
-const read = (path: string) => readFileSync(new URL(`./lua/${path}.lua`, import.meta.url), 'utf8');
-
-const made = new Map<string, Script>();
-
-/** @param isModern for Redis from 7 on, and Valkey */
-export function scriptOf(command: Command, isModern: boolean): Script {
-  const name = `${command}${isModern}`;
-  const known = made.get(name);
-  if (known) return known;
-  const text = [headOf(command, isModern), ...commands[command].map(read), read(`commands/${command}`)].join('\n');
-  const script = { name: command, text, sha: createHash('sha1').update(text).digest('hex') };
-  made.set(name, script);
-  return script;
-}
+/** The scripts of Redis jobs. */
+export const scriptOf = library({ folder: new URL('./lua/', import.meta.url), commands, growing, reading });
