@@ -68,6 +68,7 @@ export type { StandardSchema } from './job/schema.ts';
 export type { JobState } from './job/state.ts';
 export { currentTrace, type Trace, traceContext, withTrace } from './job/trace.ts';
 export type { UniqueOptions, UniqueRule } from './job/unique.ts';
+export { type WorkerBody, type WorkerClassOptions, workerClass } from './job/worker-class.ts';
 export { Channel, type Received } from './pool/channel.ts';
 export { Dispatcher, type DispatcherOptions, LATER, type Line } from './pool/dispatcher.ts';
 export type { PoolEvents, TaskEvent } from './pool/events.ts';

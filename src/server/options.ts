@@ -10,9 +10,12 @@ import type { Queues } from './queues.ts';
 export interface JobServerOptions {
   /** Opened by the caller, closed by the caller after `stop`. */
   readonly backend: Backend;
-  /** What this server can run. A job of any other name fails its attempt with JOB_UNKNOWN: another server may know it. */
-  readonly jobs: readonly JobDefinition[];
-  /** Strict order, or weights. Default: the queues of `jobs`, with equal weights. */
+  /**
+   * What this server can run, besides what is registered by `registerWorkerClass`. A job of any other name fails its attempt
+   * with JOB_UNKNOWN: another server may know it. Default: none.
+   */
+  readonly jobs?: readonly JobDefinition[];
+  /** Strict order, or weights. Default: the queues of the jobs known at the start, with equal weights. */
   readonly queues?: Queues;
   /**
    * `'parallel'`: `workers` at once. `'order'`: one by one, in the order of the queue; a failed job does not hold the
@@ -54,18 +57,17 @@ export interface JobServerOptions {
  * claims one per free worker, so that it never sits on more single jobs than it can run, and its batches fill over
  * several claims.
  */
-export function commonBatchSize(jobs: readonly JobDefinition[]): number {
-  const sizes = jobs.map(({ handler }) => (handler.kind === 'batch' ? handler.size : 1));
+export function commonBatchSize(jobs: Iterable<JobDefinition>): number {
+  const sizes = Array.from(jobs, ({ handler }) => (handler.kind === 'batch' ? handler.size : 1));
   return sizes.length === 0 ? 1 : Math.min(...sizes);
 }
 
 /** The options with their defaults, checked. */
 export function withDefaults(options: JobServerOptions) {
-  const { jobs, mode = 'parallel', lease = 15_000, stopDeadline = 25_000, pollInterval = 1_000 } = options;
+  const { jobs = [], mode = 'parallel', lease = 15_000, stopDeadline = 25_000, pollInterval = 1_000 } = options;
   const { workers = mode === 'order' ? 1 : 10, stallTimeout = Math.max(60_000, lease) } = options;
   const { prefetch = mode === 'order' || commonBatchSize(jobs) > 1 ? 0 : 'auto' } = options;
-  const { queues = Object.fromEntries(jobs.map((job) => [job.queue, 1])) } = options;
-  const { maxAbandoned = workers, middleware = [] } = options;
+  const { queues, maxAbandoned = workers, middleware = [] } = options;
   assertKnown(options, known);
   assertOption('mode', mode, mode === 'parallel' || mode === 'order', "'parallel' or 'order'");
   assertOption('workers', workers, Number.isInteger(workers) && workers >= 1, 'an integer from 1');

@@ -24,6 +24,12 @@ export function queueNames(queues: Queues): readonly string[] {
   return Array.isArray(queues) ? queues : Object.keys(queues);
 }
 
+/** Of a server that was not told: those of its jobs, with equal weights; `default` when there is none. */
+export function queuesOf(jobs: Iterable<{ readonly queue: string }>): Queues {
+  const weights = Object.fromEntries(Array.from(jobs, ({ queue }) => [queue, 1]));
+  return Object.keys(weights).length > 0 ? weights : { default: 1 };
+}
+
 /**
  * Weighted random order: sorting by u^(1/w) descending draws without replacement in proportion to the weights
  * (Efraimidis and Spirakis, 2006).

@@ -17,8 +17,10 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Backend } from '../backend/backend.ts';
 import { type Clock, sleep, systemClock } from '../clock.ts';
-import { MillraceError } from '../errors.ts';
+import { assertOption, MillraceError } from '../errors.ts';
+import type { Control } from '../job/control.ts';
 import type { JobDefinition } from '../job/job.ts';
+import { type WorkerBody, type WorkerClassOptions, workerClass } from '../job/worker-class.ts';
 import { Service } from '../lifecycle.ts';
 import { Dispatcher } from '../pool/dispatcher.ts';
 import { Ring } from '../pool/ring.ts';
@@ -30,7 +32,7 @@ import { LeftBehind } from './left-behind.ts';
 import { compose } from './middleware.ts';
 import { commonBatchSize, type JobServerOptions, withDefaults } from './options.ts';
 import { Orders } from './orders.ts';
-import { queueNames, queueOrder } from './queues.ts';
+import { queueNames, queueOrder, queuesOf } from './queues.ts';
 import { Reporter } from './reporter.ts';
 import { Router } from './router.ts';
 import { Scheduler } from './scheduler.ts';
@@ -52,21 +54,20 @@ export class JobServer extends Service {
   readonly #leftBehind: LeftBehind;
   readonly #backend: Backend;
   readonly #stopDeadline: number;
+  /** Those it serves while it runs, when nobody said which; else undefined. */
+  #derived: readonly string[] | undefined;
+  /** Jobs per free worker in a claim. */
+  #batchSize = 1;
   readonly #assemble: () => Parts;
   #parts: Parts | undefined;
 
   constructor(options: JobServerOptions) {
     super();
-    const { backend, jobs, observe, clock = systemClock, random = Math.random } = options;
-    for (const job of jobs) {
-      if (this.#definitions.has(job.name)) throw new MillraceError('JOB_DUPLICATE', { name: job.name });
-      this.#definitions.set(job.name, job);
-    }
+    const { backend, jobs = [], observe, clock = systemClock, random = Math.random } = options;
+    for (const job of jobs) this.#define(job);
     const settings = withDefaults(options);
-    const { queues, workers, prefetch, lease, stallTimeout, pollInterval } = settings;
-    const order = queueOrder(queues, random);
-    const names = queueNames(queues);
-    const batchSize = commonBatchSize(jobs);
+    const { workers, prefetch, lease, stallTimeout, pollInterval } = settings;
+    const givenOrder = settings.queues && queueOrder(settings.queues, random);
     const middleware = compose(settings.middleware);
     const shared = { backend, server: this.id, clock, random, observe };
     const definitions = this.#definitions;
@@ -77,6 +78,10 @@ export class JobServer extends Service {
     this.#stopDeadline = settings.stopDeadline;
     this.#leftBehind = leftBehind;
     this.#assemble = () => {
+      const queues = settings.queues ?? queuesOf(definitions.values());
+      const order = givenOrder ?? queueOrder(queues, random);
+      const names = queueNames(queues);
+      this.#derived = settings.queues ? undefined : names;
       const reporter = new Reporter(shared);
       const settler: Settler = new Settler({ ...shared, reporter, onSettled: () => fetcher.roomFreed() });
       const threads = new Threads(definitions.values(), workers, clock);
@@ -105,12 +110,12 @@ export class JobServer extends Service {
         queues: names,
         order,
         pollInterval,
-        lowWater: () => Math.max(1, Math.floor((ahead.size * batchSize) / 2)),
+        lowWater: () => Math.max(1, Math.floor((ahead.size * this.#batchSize) / 2)),
         room: () => {
           if (settler.pending >= MAX_UNSETTLED) return 0;
           const room = Math.min(dispatcher.room, ahead.size + dispatcher.idle - dispatcher.waiting);
           // Jobs that a gatherer holds take no worker yet; it holds less than one batch.
-          return Math.max(0, room) * batchSize;
+          return Math.max(0, room) * this.#batchSize;
         },
         deliver: (claimed, isFull) => {
           if (isFull) ahead.came(dispatcher.idle, dispatcher.waiting);
@@ -148,6 +153,31 @@ export class JobServer extends Service {
     return this.#leftBehind.count;
   }
 
+  /**
+   * Registers a worker class, before the start or while the server runs; returns it, so that a client can enqueue it.
+   * Throws JOB_DUPLICATE; OPTION_INVALID and OPTION_UNKNOWN like `workerClass`, and for a queue that a server which was not
+   * told its `queues`, and runs, does not serve.
+   */
+  registerWorkerClass<const Name extends string, Args extends readonly unknown[], Result>(
+    name: Name,
+    perform: WorkerBody<Args, Result>,
+    options: WorkerClassOptions<Args> = {},
+  ): JobDefinition<Name, Readonly<Args>, Exclude<Result, Control>> {
+    assertOption('perform', perform, typeof perform === 'function', 'a function');
+    const definition = workerClass(name, perform, options);
+    const served = this.#derived;
+    const isServed = !served || served.includes(definition.queue);
+    assertOption('queue', definition.queue, isServed, `one that the running server serves (${served?.join(', ')})`);
+    this.#define(definition);
+    return definition;
+  }
+
+  #define(job: JobDefinition): void {
+    if (this.#definitions.has(job.name)) throw new MillraceError('JOB_DUPLICATE', { name: job.name });
+    this.#definitions.set(job.name, job);
+    this.#batchSize = commonBatchSize(this.#definitions.values());
+  }
+
   protected override async onStart(): Promise<void> {
     const parts = this.#assemble();
     this.#parts = parts;
@@ -160,6 +190,7 @@ export class JobServer extends Service {
 
   protected override async onStop(): Promise<void> {
     const parts = this.#parts;
+    this.#derived = undefined;
     if (!parts) return;
     await parts.scheduler?.stop();
     await parts.fetcher.stop();
