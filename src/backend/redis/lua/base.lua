@@ -46,6 +46,15 @@ local STATUS, EXTRAS, OWN = prefix .. 'status', prefix .. 'extras', prefix .. 'o
 -- Fixed width, so that members of a sorted set with equal scores stand in order of arrival.
 local function pad(number) return string.format('%013d', number) end
 
+-- As an argument: Redis writes the numbers it is given as fractions, which takes three times as long.
+local function text(number) return string.format('%d', number) end
+
+local function texts(numbers)
+  local all = {}
+  for i, number in ipairs(numbers) do all[i] = text(number) end
+  return all
+end
+
 local function isWaiting(state) return state == 'available' or state == 'scheduled' or state == 'retryable' end
 
 local function isEnded(state) return state ~= 'running' and not isWaiting(state) end
@@ -101,8 +110,12 @@ local function putRecords(from, records)
   end
 end
 
+-- Numbers of jobs that this script removes; written at its end.
+local removed, removedAll = {}, {}
+
 -- False for a job that is no more.
 local function recordOf(number)
+  if removed[number] then return false end
   local place = number % PAGE
   local page = (number - place) / PAGE
   if call('SISMEMBER', prefix .. 'gone:' .. page, place) == 1 then return false end
@@ -140,13 +153,18 @@ local function replaceRecord(number, record)
   call('LSET', prefix .. 'page:' .. (number - place) / PAGE, place, record)
 end
 
-local function removeRecords(numbers)
+local function removeRecord(number)
+  removed[number] = true
+  removedAll[#removedAll + 1] = number
+end
+
+local function saveRemoved()
   local byPage = {}
-  for _, number in ipairs(numbers) do
+  for _, number in ipairs(removedAll) do
     local place = number % PAGE
     local page = (number - place) / PAGE
     local places = byPage[page]
-    if places then places[#places + 1] = place else byPage[page] = { place } end
+    if places then places[#places + 1] = text(place) else byPage[page] = { text(place) } end
   end
   for page, places in pairs(byPage) do
     local gone = prefix .. 'gone:' .. page
@@ -175,6 +193,13 @@ local defaults = {
   },
   events = 0,
 }
+
+-- Names of a queue's numbers by priority, so that they need not be made each time.
+local P, W, X, H, LAST = {}, {}, {}, {}, {}
+for priority = 0, 9 do
+  P[priority], W[priority], X[priority] = 'p' .. priority, 'w' .. priority, 'x' .. priority
+  H[priority], LAST[priority] = 'h' .. priority, 'l' .. priority
+end
 
 local zero = { __index = function() return 0 end }
 local loaded = {}
@@ -326,17 +351,65 @@ local function decoded(number, rec, status)
   return job
 end
 
+-- Statuses that this script writes (false: removes) and servers' jobs that change hands; written at its end, each once.
+local statusWrites, heldWrites = {}, {}
+
+local function readStatus(number)
+  local written = statusWrites[number]
+  if written ~= nil then return written end
+  return call('HGET', STATUS, text(number))
+end
+
+local function readStatuses(numbers)
+  local statuses = values(STATUS, texts(numbers))
+  if next(statusWrites) then
+    for i, number in ipairs(numbers) do
+      local written = statusWrites[number]
+      if written ~= nil then statuses[i] = written end
+    end
+  end
+  return statuses
+end
+
+local function hold(server, number, isHeld)
+  heldWrites[server] = heldWrites[server] or {}
+  heldWrites[server][number] = isHeld
+end
+
+local function saveStatuses()
+  local written, gone = {}, {}
+  for number, status in pairs(statusWrites) do
+    if status then
+      written[#written + 1] = text(number)
+      written[#written + 1] = status
+    else
+      gone[#gone + 1] = text(number)
+    end
+  end
+  many('HSET', STATUS, written)
+  many('HDEL', STATUS, gone)
+  for server, numbers in pairs(heldWrites) do
+    local new, old = {}, {}
+    for number, isHeld in pairs(numbers) do
+      local list = isHeld and new or old
+      list[#list + 1] = text(number)
+    end
+    many('SADD', prefix .. 'held:' .. server, new)
+    many('SREM', prefix .. 'held:' .. server, old)
+  end
+end
+
 local function load(number)
   local rec = recordOf(number)
-  return rec and decoded(number, rec, call('HGET', STATUS, number))
+  return rec and decoded(number, rec, readStatus(number))
 end
 
 -- Of a job that is known to be there.
-local function loadLive(number) return decoded(number, liveRecordOf(number), call('HGET', STATUS, number)) end
+local function loadLive(number) return decoded(number, liveRecordOf(number), readStatus(number)) end
 
 -- Jobs that are known to be there.
 local function loadAll(numbers)
-  local records, statuses, jobs = recordsOf(numbers), values(STATUS, numbers), {}
+  local records, statuses, jobs = recordsOf(numbers), readStatuses(numbers), {}
   for i, number in ipairs(numbers) do jobs[i] = decoded(number, records[i], statuses[i]) end
   return jobs
 end
@@ -358,11 +431,11 @@ local function refOf(job) return job.facts and job.facts.id or job.number end
 
 local function payloadOf(job) return string.sub(job.record, job.payloadAt) end
 
--- Writes what changes, and returns it. To be called for every job that has left `fresh:`.
+-- Notes what changes, and returns it. To be called for every job that has left `fresh:`.
 local function save(job)
   job.fresh = nil
   local status = statusOf(job)
-  call('HSET', STATUS, job.number, status)
+  statusWrites[job.number] = status
   return status
 end
 
@@ -428,6 +501,8 @@ end
 local function answer(value, kept)
   for _, write in ipairs(endings) do write() end
   saveQueues()
+  saveStatuses()
+  saveRemoved()
   for channel in pairs(heard) do call('PUBLISH', prefix .. channel, ask.by or '-') end
   local packed = cmsgpack.pack(value)
   if answers then

@@ -87,11 +87,11 @@ local function flushPlain()
     local q, priority = run.q, run.priority
     local numbers = {}
     for i = 1, run.size do numbers[i] = at + i - 1 end
-    many('RPUSH', freshOf(q, priority), numbers)
-    add(q.v, 'p' .. priority, run.size)
+    many('RPUSH', freshOf(q, priority), texts(numbers))
+    add(q.v, P[priority], run.size)
     add(q.v, 'plain', run.size)
     add(q.v, 'available', run.size)
-    q.v['l' .. priority] = now
+    q.v[LAST[priority]] = now
     if (q.settings.events or 0) > 0 then
       for i = 1, run.size do tell(decoded(numbers[i], plain.records[at - first + i]), 'added') end
     end
@@ -126,7 +126,7 @@ end
 -- `fresh:` is in order of time, so a clock that was put back keeps jobs out of it.
 local function isInOrder(each)
   templateNoOf(each)
-  return each.q.v['l' .. each.priority] <= now
+  return each.q.v[LAST[each.priority]] <= now
 end
 
 local function addOther(place)
@@ -155,10 +155,10 @@ local function addOther(place)
   if isFresh then
     local q = each.q
     call('RPUSH', freshOf(q, each.priority), number)
-    add(q.v, 'p' .. each.priority, 1)
+    add(q.v, P[each.priority], 1)
     add(q.v, 'plain', 1)
     add(q.v, 'available', 1)
-    q.v['l' .. each.priority] = now
+    q.v[LAST[each.priority]] = now
   end
   store({ isFresh = isFresh }, number, rec)
   wake(each.q)

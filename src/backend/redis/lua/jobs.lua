@@ -15,8 +15,8 @@ end
 
 -- Gone without a trace: what it is, how it stands, and what became of it.
 local function forget(job)
-  removeRecords({ job.number })
-  if not job.fresh then call('HDEL', STATUS, job.number) end
+  removeRecord(job.number)
+  if not job.fresh then statusWrites[job.number] = false end
   if job.extra then call('HDEL', EXTRAS, job.number) end
   if job.logged then call('DEL', prefix .. 'log:' .. job.number) end
   if job.facts and job.facts.id then call('HDEL', OWN, job.facts.id) end

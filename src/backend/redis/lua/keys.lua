@@ -96,7 +96,7 @@ end
 local function headMember(key) return pad(key.head) .. key.name end
 
 local function leaveHeads(key)
-  local field = 'h' .. key.rank
+  local field = H[key.rank]
   call('ZREM', prefix .. 'heads:' .. key.queue.no .. ':' .. key.rank, headMember(key))
   key.queue.v[field] = key.queue.v[field] - 1
 end
@@ -144,7 +144,7 @@ local function place(key)
     if head >= 0 and head ~= key.head then key.tag = math.max(q.v.virtual, key.finish) end
     key.head, key.rank, key.permitAt = head, head >= 0 and rank or 0, permitAt
     if head >= 0 then
-      local field = 'h' .. rank
+      local field = H[rank]
       call('ZADD', prefix .. 'heads:' .. q.no .. ':' .. rank, key.tag, headMember(key))
       q.v[field] = q.v[field] + 1
     end
@@ -176,7 +176,7 @@ end
 -- The first of the line: its key, or nil when there is no turn to take.
 local function firstKey(q)
   for rank = 0, 9 do
-    if q.v['h' .. rank] > 0 then
+    if q.v[H[rank]] > 0 then
       local first = call('ZRANGE', prefix .. 'heads:' .. q.no .. ':' .. rank, 0, 0)
       return keyOf(q, string.sub(first[1], 14))
     end

@@ -29,8 +29,8 @@ local function enter(job)
     call('ZADD', prefix .. 'due:' .. q.no, job.runAt, member)
   elseif state == 'available' then
     if not job.key then
-      add(v, 'p' .. job.priority, 1)
-      add(v, 'w' .. job.priority, 1)
+      add(v, P[job.priority], 1)
+      add(v, W[job.priority], 1)
       call('ZADD', lateOf(q, job.priority), job.runAt, member)
     end
   elseif state ~= 'running' then
@@ -51,16 +51,16 @@ local function exit(job)
     call('ZREM', prefix .. 'due:' .. q.no, member)
   elseif state == 'available' then
     if not job.key then
-      add(v, 'p' .. job.priority, -1)
+      add(v, P[job.priority], -1)
       if job.fresh then
-        add(v, 'x' .. job.priority, 1)
+        add(v, X[job.priority], 1)
       else
-        add(v, 'w' .. job.priority, -1)
+        add(v, W[job.priority], -1)
         call('ZREM', lateOf(q, job.priority), member)
       end
     end
   elseif state == 'running' then
-    call('SREM', prefix .. 'held:' .. job.server, job.number)
+    hold(job.server, job.number, false)
   else
     call('ZREM', prefix .. 'ended:' .. q.no .. ':' .. state, member)
     if state == 'completed' then call('ZREM', prefix .. 'expiring:' .. q.no, member) end
@@ -84,7 +84,7 @@ local function promote(q)
   if q.v.scheduled + q.v.retryable > 0 then
     local due = prefix .. 'due:' .. q.no
     local members = call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, PROMOTED)
-    local numbers, written, late = {}, {}, {}
+    local numbers, late = {}, {}
     for i, member in ipairs(members) do numbers[i] = tonumber(member) end
     for i, job in ipairs(loadAll(numbers)) do
       if job.key then
@@ -97,16 +97,14 @@ local function promote(q)
         late[job.priority] = line
         line[#line + 1] = job.runAt
         line[#line + 1] = members[i]
-        written[#written + 1] = job.number
-        written[#written + 1] = statusOf(job)
+        save(job)
       end
     end
     for priority, line in pairs(late) do
       many('ZADD', lateOf(q, priority), line)
-      add(q.v, 'p' .. priority, #line / 2)
-      add(q.v, 'w' .. priority, #line / 2)
+      add(q.v, P[priority], #line / 2)
+      add(q.v, W[priority], #line / 2)
     end
-    many('HSET', STATUS, written)
     many('ZREM', due, members)
     arrange()
   end
@@ -116,22 +114,23 @@ end
 -- Entries of `fresh:` that are dead leave from its front.
 local function skipDead(q, priority)
   local line = freshOf(q, priority)
-  while q.v['x' .. priority] > 0 do
+  while q.v[X[priority]] > 0 do
     local number = call('LINDEX', line, 0)
     if not number then
-      q.v['x' .. priority] = 0
+      q.v[X[priority]] = 0
       return
     end
-    if call('HEXISTS', STATUS, number) == 0 and recordOf(tonumber(number)) then return end
+    number = tonumber(number)
+    if not readStatus(number) and recordOf(number) then return end
     call('LPOP', line)
-    add(q.v, 'x' .. priority, -1)
+    add(q.v, X[priority], -1)
   end
 end
 
 -- The next job without a key: its number, its priority, whether it stands in `late:`.
 local function firstPlain(q)
   for priority = 0, 9 do
-    local p, w = q.v['p' .. priority], q.v['w' .. priority]
+    local p, w = q.v[P[priority]], q.v[W[priority]]
     if p > 0 then
       local number
       if p > w then
@@ -165,7 +164,7 @@ local function start(job, server)
   if job.fresh then
     call('LPOP', freshOf(job.queue, job.priority))
     local v = job.queue.v
-    add(v, 'p' .. job.priority, -1)
+    add(v, P[job.priority], -1)
     add(v, 'available', -1)
     add(v, 'running', 1)
   else
@@ -174,7 +173,7 @@ local function start(job, server)
     enter(job)
   end
   job.state, job.server, job.stopped, job.startedAt, job.claim = 'running', server, nil, now, job.claim + 1
-  call('SADD', prefix .. 'held:' .. server, job.number)
+  hold(server, job.number, true)
   tell(job, 'started')
   return save(job)
 end
@@ -184,13 +183,13 @@ local function popFresh(q, priority, count)
   local popped = call('LPOP', freshOf(q, priority), count) or {}
   local numbers = {}
   for i = 1, #popped do numbers[i] = tonumber(popped[i]) end
-  if q.v['x' .. priority] == 0 then return numbers end
-  local alive, status = {}, values(STATUS, popped)
+  if q.v[X[priority]] == 0 then return numbers end
+  local alive, status = {}, readStatuses(numbers)
   for i, number in ipairs(numbers) do
     if not status[i] and recordOf(number) then
       alive[#alive + 1] = number
     else
-      add(q.v, 'x' .. priority, -1)
+      add(q.v, X[priority], -1)
     end
   end
   return alive
@@ -216,15 +215,10 @@ local function takeFresh(q, priority, count, server, to)
   for _, kind in ipairs({ bare, other }) do
     pattern.isBare = kind == bare
     local status = statusOf(pattern)
-    local written = {}
-    for i, number in ipairs(kind) do
-      written[2 * i - 1] = number
-      written[2 * i] = status
-    end
-    many('HSET', STATUS, written)
+    for _, number in ipairs(kind) do statusWrites[number] = status end
   end
-  many('SADD', prefix .. 'held:' .. server, numbers)
-  add(q.v, 'p' .. priority, -size)
+  for _, number in ipairs(numbers) do hold(server, number, true) end
+  add(q.v, P[priority], -size)
   add(q.v, 'available', -size)
   add(q.v, 'running', size)
   if (q.settings.events or 0) > 0 then
@@ -244,21 +238,18 @@ end
 
 -- The same for those in `late:`, when none of that priority are in `fresh:`.
 local function takeLate(q, priority, count, server, to)
-  local members, numbers, written = call('ZRANGE', lateOf(q, priority), 0, count - 1), {}, {}
+  local members, numbers = call('ZRANGE', lateOf(q, priority), 0, count - 1), {}
   for i, member in ipairs(members) do numbers[i] = tonumber(member) end
-  for i, job in ipairs(loadAll(numbers)) do
+  for _, job in ipairs(loadAll(numbers)) do
     job.state, job.server, job.stopped, job.startedAt, job.claim = 'running', server, nil, now, job.claim + 1
-    local status = statusOf(job)
-    written[2 * i - 1], written[2 * i] = job.number, status
+    hold(server, job.number, true)
     tell(job, 'started')
-    hand(job, status, to)
+    hand(job, save(job), to)
   end
   many('ZREM', lateOf(q, priority), members)
-  many('HSET', STATUS, written)
-  many('SADD', prefix .. 'held:' .. server, numbers)
   local size = #numbers
-  add(q.v, 'p' .. priority, -size)
-  add(q.v, 'w' .. priority, -size)
+  add(q.v, P[priority], -size)
+  add(q.v, W[priority], -size)
   add(q.v, 'available', -size)
   add(q.v, 'running', size)
   return size
@@ -283,7 +274,7 @@ local function take(q, limit, server, to)
     local number, priority, isLate = firstPlain(q)
     if not number and not key then break end
     local from = #to.records
-    local all, late = q.v['p' .. (priority or 0)], q.v['w' .. (priority or 0)]
+    local all, late = q.v[P[priority or 0]], q.v[W[priority or 0]]
     local most = math.min(room - count, mostOf(to))
     if not key and late == 0 then
       count = count + takeFresh(q, priority, math.min(most, all), server, to)

@@ -33,7 +33,7 @@ local function visitAll(numbers)
   for _, number in ipairs(numbers) do
     local rec = number > ask.from and number ~= before and recordOf(number)
     before = number
-    if rec and not visit(number, rec, call('HGET', STATUS, number)) then return false end
+    if rec and not visit(number, rec, readStatus(number)) then return false end
   end
   return true
 end
@@ -49,7 +49,7 @@ local function visitPages()
       local gone = setOf(call('SMEMBERS', prefix .. 'gone:' .. page))
       local numbers = {}
       for place in ipairs(records) do numbers[place] = page * PAGE + place - 1 end
-      local statuses = values(STATUS, numbers)
+      local statuses = readStatuses(numbers)
       for place, rec in ipairs(records) do
         local number = numbers[place]
         if number > ask.from and not gone[tostring(place - 1)] and not visit(number, rec, statuses[place]) then return false end

@@ -9,7 +9,7 @@ local endings = sparse(ask.endings)
 
 local numbers = {}
 for i, ref in ipairs(ask.refs) do numbers[i] = resolve(ref) or -1 end
-local statuses = values(STATUS, numbers)
+local statuses = readStatuses(numbers)
 
 -- What a status says, once for all that look the same: a claim writes one for many.
 local read = {}
@@ -38,16 +38,18 @@ for i, number in ipairs(numbers) do
       simple.numbers[#simple.numbers + 1] = number
       simple.queues[held.queue] = (simple.queues[held.queue] or 0) + 1
     else
-      settle(load(number), endings[i] or { kind = 'completed' })
+      settle(loadLive(number), endings[i] or { kind = 'completed' })
       arrange()
     end
   end
 end
 
 if #simple.numbers > 0 then
-  removeRecords(simple.numbers)
-  many('HDEL', STATUS, simple.numbers)
-  many('SREM', prefix .. 'held:' .. server, simple.numbers)
+  for _, number in ipairs(simple.numbers) do
+    removeRecord(number)
+    statusWrites[number] = false
+    hold(server, number, false)
+  end
   for no, count in pairs(simple.queues) do
     local q = queue(no)
     add(q.v, 'running', -count)
