@@ -31,6 +31,8 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #scripts = new Map<string, Promise<unknown>>();
   #confirmations: Confirmations | undefined;
+  /** The last change of what is subscribed to. */
+  #changes: Promise<unknown> = Promise.resolve();
   #owed = 0;
   #heardAt = 0;
   #watch: Timer | undefined;
@@ -108,21 +110,16 @@ export class Connection {
 
   subscribe(channels: string[]): Promise<unknown> {
     this.#listening = true;
-    const { message } = this.#options;
-    return this.#owe(
-      this.#client.subscribe(
-        channels,
-        (bytes, channel) => {
-          this.#heardAt = this.#options.clock.monotonic();
-          message(channel.toString(), bytes);
-        },
-        true,
-      ),
-    );
+    const { message, clock } = this.#options;
+    const hear = (bytes: Buffer, channel: Buffer) => {
+      this.#heardAt = clock.monotonic();
+      message(channel.toString(), bytes);
+    };
+    return this.#oneByOne(() => this.#client.subscribe(channels, hear, true));
   }
 
   unsubscribe(channels: string[]): Promise<unknown> {
-    return this.#owe(this.#client.unsubscribe(channels, undefined, true));
+    return this.#oneByOne(() => this.#client.unsubscribe(channels, undefined, true));
   }
 
   /** Gives it up; what it owes is rejected, and may have happened. */
@@ -135,6 +132,13 @@ export class Connection {
     this.#over = true;
     this.#watch?.cancel();
     this.#client.destroy();
+  }
+
+  /** When it is told that it has left a channel, the driver forgets it, also when somebody has asked for it again meanwhile. */
+  #oneByOne(change: () => Promise<unknown>): Promise<unknown> {
+    const changed = this.#changes.then(() => this.#owe(change()));
+    this.#changes = changed.catch(() => undefined); // told to who asked
+    return changed;
   }
 
   #owe(answer: Promise<unknown>): Promise<unknown> {

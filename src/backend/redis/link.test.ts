@@ -138,6 +138,22 @@ describe('a link to one server', () => {
     assert.equal(await server.command('PUBLISH', '{a}:news', 'x'), 0);
   });
 
+  it('hears a channel that is left and listened to again in the same turn', async () => {
+    const link = await openLink();
+    const { promise: begun, resolve } = Promise.withResolvers<void>();
+    const stop = link.subscribe('{a}:', '{a}:news', () => resolve());
+    await begun;
+    stop();
+    const again = Promise.withResolvers<string>();
+    const heard = (message: Buffer) => {
+      if (message.length === 0) void link.run(publish, '{a}:', Buffer.from('1'));
+      else again.resolve(String(message));
+    };
+    const stopAgain = link.subscribe('{a}:', '{a}:news', heard);
+    assert.equal(await again.promise, '1');
+    stopAgain();
+  });
+
   it('lets a listener throw without losing what comes after', async () => {
     const outcome = await runProgram(`
       process.on('uncaughtException', (error) => console.log(error.message));
