@@ -15,6 +15,9 @@ const program = fileURLToPath(new URL('fleet.ts', import.meta.url));
 /** Longest that anything a test waits for may take, ms. */
 const DEADLINE = 15_000;
 
+/** From the folder of a test, which only that test has, to the URL of its backend. */
+export type Place = (folder: string) => string;
+
 export interface Heard extends Word {
   /** By `performance.now()`. */
   readonly at: number;
@@ -63,9 +66,9 @@ export class Fleet {
   readonly #watcher: FSWatcher;
   readonly #members: Member[] = [];
 
-  private constructor(folder: string, backend: Backend) {
+  private constructor(folder: string, url: string, backend: Backend) {
     this.#folder = folder;
-    this.url = `sqlite:${folder}/jobs.db`;
+    this.url = url;
     this.backend = backend;
     this.client = new Client({ backend });
     this.inspector = new Inspector({ backend });
@@ -75,9 +78,10 @@ export class Fleet {
   }
 
   /** Ended with the test. */
-  static async found(t: TestContext): Promise<Fleet> {
+  static async found(t: TestContext, place: Place): Promise<Fleet> {
     const folder = await mkdtemp(join(tmpdir(), 'millrace-fleet-'));
-    const fleet = new Fleet(folder, await openBackend(`sqlite:${folder}/jobs.db`));
+    const url = place(folder);
+    const fleet = new Fleet(folder, url, await openBackend(url));
     t.after(() => fleet.#end());
     return fleet;
   }
