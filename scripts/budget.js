@@ -40,12 +40,15 @@ const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
   encoding: 'utf8',
 })
   .split('\n')
-  .filter((file) => /\.(ts|js|mjs|json|jsonc|md|sh|go|sql|yml)$|^\.ci\//.test(file) && existsSync(join(root, file)));
+  .filter(
+    (file) => /\.(ts|js|mjs|json|jsonc|md|sh|go|sql|lua|yml)$|^\.ci\//.test(file) && existsSync(join(root, file)),
+  );
 
 for (const file of files) {
   const text = readFileSync(join(root, file), 'utf8');
   const isTest = file.endsWith('.test.ts');
-  if (/^(src|scripts|examples)\/.*\.(ts|js)$/.test(file) && !isTest) checkLength(file, text);
+  if (/^(src|scripts|examples)\/.*\.(ts|js|lua)$/.test(file) && !isTest) checkLength(file, text);
+  if (file.startsWith('src/') && file.endsWith('.lua')) checkOpening(file, text);
   if (file.startsWith('src/') && file.endsWith('.ts') && !isTest) checkImports(file, text);
   if (isTest) checkTests(file, text);
   if (posix.basename(file) === 'package-lock.json') checkLockFile(file, text);
@@ -65,6 +68,11 @@ function checkLength(file, text) {
   const lines = text.split('\n').length - 1;
   if (lines > MAX_LINES && !LONGER[file]) report(file, `${lines} lines, the budget is ${MAX_LINES}`);
   if (lines <= MAX_LINES && LONGER[file]) report(file, `fits the budget again; take it out of LONGER`);
+}
+
+/** No other tool looks at these files. */
+function checkOpening(file, text) {
+  if (!text.startsWith('-- ')) report(file, 'does not open with what it is');
 }
 
 function checkImports(file, text) {
