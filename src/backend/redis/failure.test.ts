@@ -56,6 +56,10 @@ describe('the verdict on a failure', () => {
     };
     assert.equal(codeOf("OOM command not allowed when used memory > 'maxmemory'."), 'MILLRACE_BACKEND_FULL');
     for (const code of ['NOAUTH', 'WRONGPASS', 'NOPERM']) assert.equal(codeOf(`${code} x`), 'MILLRACE_BACKEND_REFUSED');
+    const inside =
+      "ERR The user executing the script can't run this command or subcommand script: 0a, on @user_script:9.";
+    assert.equal(codeOf(inside), 'MILLRACE_BACKEND_REFUSED');
+    assert.equal(codeOf("ERR ACL failure in script: no permissions to run 'rpush'"), 'MILLRACE_BACKEND_REFUSED');
     assert.equal(codeOf('MISCONF unable to persist'), 'MILLRACE_BACKEND_UNAVAILABLE');
     assert.equal(codeOf('ERR user_script:1: attempt to index a nil value'), 'MILLRACE_BACKEND_UNAVAILABLE');
   });

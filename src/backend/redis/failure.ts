@@ -40,6 +40,8 @@ export type Verdict =
 const later = new Set(['LOADING', 'BUSY', 'TRYAGAIN', 'CLUSTERDOWN', 'MASTERDOWN', 'NOREPLICAS']);
 const elsewhere = new Set(['READONLY', 'UNBLOCKED']);
 const refused = new Set(['NOAUTH', 'WRONGPASS', 'NOPERM', 'NOPROTO', 'DENIED']);
+/** Inside a script the rights of its user are told without a code. */
+const refusedInside = /^ERR (The user executing the script can't|ACL failure in script)/;
 
 /** @param backend its name, for the message */
 export function judge(thrown: unknown, backend: string): Verdict {
@@ -59,7 +61,8 @@ export function judge(thrown: unknown, backend: string): Verdict {
   if (elsewhere.has(code)) return { kind: 'elsewhere', reason };
   if (code === 'OOM')
     return { kind: 'final', error: new MillraceError('BACKEND_FULL', { backend, reason }, { cause }) };
-  const error = refused.has(code)
+  const isRefused = refused.has(code) || refusedInside.test(reason);
+  const error = isRefused
     ? new MillraceError('BACKEND_REFUSED', { backend, reason }, { cause })
     : new MillraceError('BACKEND_UNAVAILABLE', { backend, reason }, { cause });
   return { kind: 'final', error };
