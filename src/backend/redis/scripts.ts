@@ -42,34 +42,35 @@ function headOf<Command extends string>({ growing, reading }: Shelf<Command>, co
   return reading.has(command) ? '' : "redis.call('SET', KEYS[1] .. 'guard', '')";
 }
 
-const jobs = ['base', 'bucket', 'uniques', 'keys', 'queue', 'jobs'] as const;
+const base = ['ask', 'pages', 'queues', 'job', 'answer'] as const;
+const jobs = [...base, 'bucket', 'uniques', 'keys', 'lines', 'fates'] as const;
 
 /** What each command is made of, besides itself. */
 const commands = {
-  open: ['base'],
-  template: ['base'],
+  open: base,
+  template: base,
   add: [...jobs, 'groups'],
-  claim: ['base', 'bucket', 'keys', 'queue'],
+  claim: [...base, 'bucket', 'keys', 'lines'],
   settle: jobs,
-  report: ['base'],
-  beat: ['base'],
+  report: base,
+  beat: base,
   leave: [...jobs, 'servers'],
   rescue: [...jobs, 'servers'],
   orders: jobs,
   tidy: jobs,
-  putSchedule: ['base'],
-  removeSchedule: ['base'],
-  schedules: ['base'],
-  dueSchedules: ['base'],
+  putSchedule: base,
+  removeSchedule: base,
+  schedules: base,
+  dueSchedules: base,
   fire: [...jobs, 'groups'],
-  counts: ['base'],
-  servers: ['base'],
-  look: ['base', 'filter'],
+  counts: base,
+  servers: base,
+  look: [...base, 'filter'],
   act: [...jobs, 'filter'],
   update: jobs,
-  settings: ['base'],
-  configure: ['base', 'bucket', 'keys'],
-  events: ['base'],
+  settings: base,
+  configure: [...base, 'bucket', 'keys'],
+  events: base,
 } as const;
 
 export type Command = keyof typeof commands;
@@ -79,7 +80,7 @@ export type Command = keyof typeof commands;
  * was taken from a line and is not written anywhere else yet. So these are refused as a whole, and all others may go on: they
  * are how the memory becomes free.
  */
-const growing: ReadonlySet<Command> = new Set(['open', 'add', 'fire', 'putSchedule', 'update', 'configure']);
+const growing: ReadonlySet<Command> = new Set(['open', 'add', 'fire', 'putSchedule', 'update']);
 
 /** They write nothing. */
 const reading: ReadonlySet<Command> = new Set([

@@ -1,4 +1,4 @@
-/** Records and statuses, as the scripts write them, into jobs as the contract shows them. See lua/base.lua for the layouts. */
+/** Records and statuses, as the scripts write them, into jobs as the contract shows them. See lua/job.lua for the layouts. */
 import type { JobState } from '../../job/state.ts';
 import type { AttemptError, ClaimedJob, LogLine } from '../backend.ts';
 import type { JobRecord } from '../records.ts';
