@@ -106,7 +106,19 @@ describe('the address of Redis', () => {
         (error) => isError(error, 'OPTION_UNKNOWN') && error.fields.option === option,
       );
     }
-    for (const query of ['timeout=0', 'timeout=1.5', 'timeout=', 'waitForReplicas=-1', 'waitForDisk=yes', 'db=x']) {
+    assert.throws(
+      () => parseAddress('redis://a/1?db=2'),
+      (error) => isError(error, 'OPTION_INVALID') && error.fields.option === 'db',
+    );
+    for (const query of [
+      'timeout=0',
+      'timeout=240001',
+      'timeout=1.5',
+      'timeout=',
+      'waitForReplicas=-1',
+      'waitForDisk=yes',
+      'db=x',
+    ]) {
       assert.throws(
         () => parseAddress(`redis://a?${query}`),
         (error) => isError(error, 'OPTION_INVALID'),

@@ -49,6 +49,8 @@ export interface Address {
 }
 
 const defaultTimeout = 10_000;
+/** The scripts remember for five minutes what they answered; a call that was sent again later would be done twice. */
+const longestTimeout = 240_000;
 const ports = { single: 6379, unix: 0, cluster: 6379, sentinel: 26379 };
 
 /** @param others options of the query that are the caller's business */
@@ -69,6 +71,7 @@ export function parseAddress(url: string, others: readonly string[] = []): Addre
   const settings = new Settings(query, [...optionsOf(variant, s !== ''), ...others]);
   const tls = s ? { tls: tlsOf(settings) } : {};
   const { places, database, master } = whereabouts(variant as keyof typeof ports, authority, path, bad);
+  assertOption('db', database, database === '' || settings.text('db') === undefined, 'given once');
   const db = database === '' ? settings.integer('db', 0, 0) : Number(database);
   assertOption('db', database, Number.isInteger(db) && db >= 0, 'the number of a database, from 0');
   assertOption('db', db, db === 0 || kind !== 'cluster', '0: a cluster has no other');
@@ -81,7 +84,7 @@ export function parseAddress(url: string, others: readonly string[] = []): Addre
     ...(master !== undefined && {
       sentinel: { master, access: { ...sentinelLogin(settings), db: 0, ...tls } },
     }),
-    timeout: settings.integer('timeout', defaultTimeout, 1),
+    timeout: settings.integer('timeout', defaultTimeout, 1, longestTimeout),
     waitForReplicas: settings.integer('waitForReplicas', 0, 0),
     waitForDisk: settings.flag('waitForDisk', false),
     others: settings.only(others),
@@ -195,11 +198,12 @@ class Settings {
     return this.#given.get(option) ?? undefined;
   }
 
-  integer(option: string, otherwise: number, least: number): number {
+  integer(option: string, otherwise: number, least: number, most?: number): number {
     const text = this.text(option);
     if (text === undefined) return otherwise;
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    assertOption(option, text, value >= least && value <= 2 ** 31 - 1, `an integer from ${least}`);
+    const expected = `an integer from ${least}${most === undefined ? '' : ` to ${most}`}`;
+    assertOption(option, text, value >= least && value <= (most ?? 2 ** 31 - 1), expected);
     return value;
   }
 
