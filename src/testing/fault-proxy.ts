@@ -19,7 +19,7 @@ interface Watch {
 
 export class FaultProxy {
   readonly #server: Server;
-  readonly #target: number;
+  #target: number;
   readonly #pairs = new Set<Pair>();
   readonly #watches = new Set<Watch>();
   #isSilent = false;
@@ -53,6 +53,11 @@ export class FaultProxy {
   /** Resolves when a request with this text has come, whether or not it is passed on. */
   passed(text: string): Promise<void> {
     return new Promise((resolve) => this.#watches.add({ text, resolve }));
+  }
+
+  /** New connections go to this port, as after the failover of an address. */
+  set target(port: number) {
+    this.#target = port;
   }
 
   /** Resets every connection, and takes new ones. */

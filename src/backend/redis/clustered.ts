@@ -45,16 +45,14 @@ export class ClusterRoute implements Route {
     return this.#reading ? this.#reading.then(() => this.#ownerOf(key)) : this.#ownerOf(key);
   }
 
-  moved(key: string | undefined, from: Station, place: Place, once: boolean): Station {
+  moved(from: Station, place: Place, once: boolean): Station | undefined {
+    if (!once) {
+      this.doubt();
+      return undefined;
+    }
     // An empty host is the one that has answered.
     const host = 'host' in place && place.host === '' ? (from.connection?.place ?? place) : place;
-    const target = { ...place, ...('host' in host && { host: host.host }) };
-    const station = this.#stationAt(target);
-    if (!once) {
-      if (key !== undefined) this.#owners[slotOf(key)] = showPlace(target);
-      this.doubt();
-    }
-    return station;
+    return this.#stationAt({ ...place, ...('host' in host && { host: host.host }) });
   }
 
   doubt(): void {

@@ -211,6 +211,31 @@ describe('a link that is disturbed', () => {
     await server.command('REPLICAOF', 'NO', 'ONE');
   });
 
+  it('says that a call had no effect when a replica has refused it to the end', async () => {
+    await using other = await startRedis();
+    const link = await openLink('?timeout=300', {}, server.port);
+    await run(link, count, 'before');
+    await replicate(server, other);
+    await assert.rejects(
+      run(link, write, 'x'),
+      (error) => isError(error, 'BACKEND_UNAVAILABLE') && /READONLY.*the call had no effect/.test(error.message),
+    );
+    await server.command('REPLICAOF', 'NO', 'ONE');
+  });
+
+  it('connects anew when its server has become a replica, for the address may lead to another one now', async () => {
+    await using other = await startRedis();
+    const link = await openLink();
+    await run(link, count, 'before');
+    proxy.target = other.port;
+    await replicate(server, other);
+    assert.equal(await run(link, write, 'x'), 'x');
+    assert.equal(await other.command('EXISTS', '{a}:x'), 1);
+    await server.command('REPLICAOF', 'NO', 'ONE');
+    await link.close();
+    proxy.target = server.port;
+  });
+
   it('answers when replicas have it, and asks them once for many calls', async () => {
     await using replica = await startRedis();
     await replicate(replica, server);
@@ -238,8 +263,13 @@ describe('a link that is disturbed', () => {
     // Nor is it enough that the answer to the first try was lost, and the second one finds everything done.
     const once = script("return redis.call('SET', KEYS[1] .. ARGV[1], '1', 'NX') and 'first' or 'again'");
     await server.command('SCRIPT', 'LOAD', once.text);
+    const sets = async () =>
+      Number(/cmdstat_set:calls=(\d+)/.exec(String(await server.command('INFO', 'commandstats')))?.[1]);
+    const before = await sets();
     proxy.cutAfter(0);
     await assert.rejects(run(short, once, 'twice'), (error) => isError(error, 'BACKEND_UNAVAILABLE'));
     assert.equal(await server.command('EXISTS', '{a}:twice'), 1);
+    // Two tries, and a write to wait for with the second; before Redis 7.2 a read would do as well.
+    assert.equal(await sets(), before + 3);
   });
 });

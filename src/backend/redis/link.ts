@@ -27,6 +27,8 @@ export interface Script {
   readonly text: string;
   /** SHA-1, hexadecimal. */
   readonly sha: string;
+  /** Run before it on a server that did not know it, with the same key: such a server was started or promoted since. */
+  readonly prelude?: string;
 }
 
 export interface Link {
@@ -277,10 +279,9 @@ class RedisLink implements Link {
         if (verdict.kind !== 'lost') call.unsure = wasUnsure;
         call.reason = verdict.reason;
         if (verdict.kind === 'moved' && station) {
-          const target = this.#route.moved(key, station, verdict, verdict.once);
-          if (verdict.once) detour = target;
+          detour = this.#route.moved(station, verdict, verdict.once);
         } else if (verdict.kind === 'no script' && script && connection) {
-          await connection.load(script.sha, script.text).catch(() => undefined); // the next try tells why
+          await connection.load(script, key as string).catch(() => undefined); // the next try tells why
         } else if (verdict.kind === 'elsewhere') {
           connection?.drop(verdict.reason);
         } else if (verdict.kind === 'lost' && station && connection?.isOver !== false) {

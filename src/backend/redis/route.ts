@@ -6,11 +6,8 @@ import type { Listener, Station } from './station.ts';
 export interface Route {
   /** Rejects when no server could be asked which one it is. */
   find(key: string | undefined): Station | Promise<Station>;
-  /**
-   * `from` said that the key is at `place`. From now on that is the one to ask, or `once` for this call only. Undefined:
-   * then ask `find`.
-   */
-  moved(key: string | undefined, from: Station, place: Place, once: boolean): Station | undefined;
+  /** `from` said that the key is at `place`: `once`, then that is the one to ask; or for good, then ask `find` again. */
+  moved(from: Station, place: Place, once: boolean): Station | undefined;
   /** What is known of the servers may be old. */
   doubt(): void;
   /** Hears a channel of the server that has `key`, wherever that goes. */

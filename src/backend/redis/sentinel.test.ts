@@ -46,6 +46,8 @@ describe('a link to a master that sentinels watch', () => {
     assert.equal(await master.command('PUBLISH', '{a}:news', 'm'), 1);
     await begun.promise;
     assert.notEqual(before, master);
+    // It was told: the old master itself does not know yet, and would take writes for some seconds more.
+    assert.equal(((await before.command('ROLE')) as unknown[])[0], 'master');
     stop();
   });
 
