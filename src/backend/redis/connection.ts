@@ -11,6 +11,7 @@ import type { Clock, Timer } from '../../clock.ts';
 import { type Access, type Place, readTls, showPlace } from './address.ts';
 import { Confirmations, type Waiting, type Waits } from './confirm.ts';
 import { type Arguments, type DriverClient, loadDriver } from './driver.ts';
+import type { Script } from './link.ts';
 
 export interface ConnectionOptions {
   readonly clock: Clock;
@@ -90,11 +91,15 @@ export class Connection {
     return this.#owe(this.#client.sendCommand(args));
   }
 
-  /** Gives the server the text of a script. However many calls miss it, it goes over once. */
-  load(sha: string, text: string): Promise<unknown> {
+  /**
+   * Gives the server the text of a script, by running it without keys, for which scripts do nothing: Redis 6 would bring one
+   * that was given with SCRIPT LOAD to its replicas, and back after a restart. However many calls miss it, it goes over once.
+   */
+  load({ sha, text, prelude }: Script, key: string): Promise<unknown> {
     const known = this.#scripts.get(sha);
     if (known) return known;
-    const loading = this.send(['SCRIPT', 'LOAD', text]);
+    const prepared = prelude === undefined ? Promise.resolve() : this.send(['EVAL', prelude, '1', key]);
+    const loading = prepared.then(() => this.send(['EVAL', text, '0']));
     const forget = () => void this.#scripts.delete(sha);
     this.#scripts.set(sha, loading);
     loading.then(forget, forget);

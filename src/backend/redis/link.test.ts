@@ -81,7 +81,7 @@ describe('a link to one server', () => {
     await server.command('CONFIG', 'RESETSTAT');
     const calls = Array.from({ length: 50 }, () => link.run(echo, '{a}:', Buffer.from('x')));
     assert.ok((await Promise.all(calls)).every((answer) => String(answer) === 'x'));
-    assert.equal(await statOf('commandstats', 'script|load'), 1);
+    assert.equal(await statOf('commandstats', 'eval'), 1);
   });
 
   it('rejects with what a script refuses, and with what is wrong in it, at once', async () => {

@@ -15,6 +15,8 @@ export interface Shelf<Command extends string> {
   readonly growing: ReadonlySet<Command>;
   /** Write nothing. */
   readonly reading: ReadonlySet<Command>;
+  /** Modules that are run before a command on a server that did not know it. */
+  readonly preludes?: Readonly<Partial<Record<Command, string>>>;
 }
 
 /** `isModern`: for Redis from 7 on, and Valkey. */
@@ -30,7 +32,9 @@ export function library<Command extends string>(shelf: Shelf<Command>): ScriptOf
     if (known) return known;
     const parts = [...shelf.commands[command].map(read), read(`commands/${command}`)];
     const text = [headOf(shelf, command, isModern), ...parts].join('\n');
-    const script = { name: command, text, sha: createHash('sha1').update(text).digest('hex') };
+    const prelude = shelf.preludes?.[command];
+    const sha = createHash('sha1').update(text).digest('hex');
+    const script = { name: command, text, sha, ...(prelude !== undefined && { prelude: read(prelude) }) };
     made.set(name, script);
     return script;
   };
@@ -38,9 +42,13 @@ export function library<Command extends string>(shelf: Shelf<Command>): ScriptOf
 
 /** Redis 6 knows no flags: there a write that needs memory comes before all others, and a full server gives out no jobs. */
 function headOf<Command extends string>({ growing, reading }: Shelf<Command>, command: Command, isModern: boolean) {
-  if (isModern) return growing.has(command) ? '#!lua' : '#!lua flags=allow-oom';
-  return reading.has(command) ? '' : "redis.call('SET', KEYS[1] .. 'guard', '')";
+  const flags = growing.has(command) ? '#!lua' : '#!lua flags=allow-oom';
+  const guard = reading.has(command) ? '' : "redis.call('SET', KEYS[1] .. 'guard', '')";
+  return `${isModern ? flags : ''}\n${onlyKnown}\n${isModern ? '' : guard}`;
 }
+
+/** Without a key it was only to be known from now on. */
+const onlyKnown = 'if #KEYS == 0 then return end';
 
 const base = ['ask', 'pages', 'queues', 'job', 'answer'] as const;
 const jobs = [...base, 'bucket', 'uniques', 'keys', 'lines', 'fates'] as const;
@@ -96,4 +104,10 @@ const reading: ReadonlySet<Command> = new Set([
 ]);
 
 /** The scripts of Redis jobs. */
-export const scriptOf = library({ folder: new URL('./lua/', import.meta.url), commands, growing, reading });
+export const scriptOf = library({
+  folder: new URL('./lua/', import.meta.url),
+  commands,
+  growing,
+  reading,
+  preludes: { add: 'renew', fire: 'renew' },
+});

@@ -34,7 +34,7 @@ end
 local STATUS, EXTRAS, OWN = prefix .. 'status', prefix .. 'extras', prefix .. 'own'
 
 -- Fixed width, so that members of a sorted set with equal scores stand in order of arrival.
-local function pad(number) return string.format('%013d', number) end
+local function pad(number) return string.format('%015d', number) end
 
 -- As an argument: Redis writes the numbers it is given as fractions, which takes three times as long.
 local function text(number) return string.format('%d', number) end

@@ -10,7 +10,7 @@
 -- q.v.h0 … h9 and q.v.timed are the sizes of the lines; q.v.virtual is virtual time, q.v.finish the last turn of the jobs
 -- without a key. O(log keys) for what changes a head.
 
-local RANK = 2 ^ 46
+local RANK = 2 ^ 49
 local KEY = '>I4I4I4I4ddBdddB'
 
 local touchedKeys = {}
@@ -178,7 +178,7 @@ local function firstKey(q)
   for rank = 0, 9 do
     if q.v[H[rank]] > 0 then
       local first = call('ZRANGE', prefix .. 'heads:' .. q.no .. ':' .. rank, 0, 0)
-      return keyOf(q, string.sub(first[1], 14))
+      return keyOf(q, string.sub(first[1], 16))
     end
   end
   return nil

@@ -7,5 +7,5 @@ if ask.after then
 else
   found = ask.limit > 0 and call('ZRANGE', prefix .. 'events', -ask.limit, -1) or {}
 end
-for i, each in ipairs(found) do found[i] = string.sub(each, 14) end
+for i, each in ipairs(found) do found[i] = string.sub(each, 16) end
 return answer({ events = found, last = tonumber(call('GET', prefix .. 'event') or 0) })
