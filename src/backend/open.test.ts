@@ -63,6 +63,7 @@ describe('openBackend', () => {
   it('never shows a password, whatever is wrong with the URL', async () => {
     for (const url of [
       'REDIS://user:hunter2@host',
+      'jobs:redis://user:hunter2@host',
       'postgres://user:hunter2@host/db?password=hunter2',
       'mysql://host/db?password=hunter2',
       'redis://user:hunter2@host/first',

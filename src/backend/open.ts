@@ -48,7 +48,7 @@ async function make(url: string, clock: Clock): Promise<Backend> {
 
 /** For messages: without a user and a password, and without options where one of them may be a secret. */
 export function withoutSecrets(url: string): string {
-  if (!/^[^:]+:\/\//.test(url)) return url;
+  if (!/^[\w+.:-]+:\/\//.test(url)) return url;
   return url.replace(/:\/\/.*@/s, '://').replace(/\?.*$/s, '');
 }
 
