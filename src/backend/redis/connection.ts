@@ -15,7 +15,7 @@ import type { Script } from './link.ts';
 
 export interface ConnectionOptions {
   readonly clock: Clock;
-  /** Longest time without a word from a server that owes an answer, ms; also the longest that connecting may take. */
+  /** Longest time without a word from a server that owes an answer, ms. Connecting takes no longer, but gets a second. */
   readonly silence: number;
   /** A message, an empty one when some may have been missed. */
   readonly message: (channel: string, message: Buffer) => void;
@@ -67,8 +67,9 @@ export class Connection {
     const connection = new Connection(place, client, options);
     client.on('error', (error) => connection.#end(error.message || 'the connection was closed'));
     client.unref();
-    const { silence, clock } = options;
-    const timer = clock.timer(silence, () => end(new Error(`${showPlace(place)} says nothing for ${silence} ms`)));
+    const patience = Math.max(options.silence, 1_000);
+    const silent = () => end(new Error(`${showPlace(place)} said nothing for ${patience} ms`));
+    const timer = options.clock.timer(patience, silent, { unref: true });
     stop.addEventListener('abort', abort);
     try {
       if (stop.aborted) abort();
