@@ -15,27 +15,27 @@
  * `?waitForDisk=true` and `?waitForReplicas=n` make a call wait until that is not so. Time is the server's, so the clocks of
  * machines do not matter. Calls that are sent again because their answer was lost are answered as the first time.
  */
-import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
 import { assertOption, MillraceError } from '../../errors.ts';
 import type * as B from '../backend.ts';
 import { maxLogLine } from '../backend.ts';
 import * as check from '../check.ts';
-import { type Action, type JobFilter, type Page, scanLimit } from '../filter.ts';
-import { Ids, newStoreId } from '../ids.ts';
+import type { Action, JobFilter, Page } from '../filter.ts';
+import type { Ids } from '../ids.ts';
 import type { JobEvent, JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
 import type { DueSchedules, Firing, FiringResult, Schedule, ScheduleRecord } from '../schedule.ts';
 import { changed, defaultSettings, type KeySettings, type QueueSettings, type SettingsChange } from '../settings.ts';
 import { Ears } from './ears.ts';
-import { ScriptError } from './failure.ts';
 import { Heart } from './heart.ts';
+import type { ServerFacts } from './info.ts';
 import type { Link } from './link.ts';
+import { Look, walk } from './look.ts';
 import { decode, encode, type Received, type Sendable } from './msgpack.ts';
 import { packAdd, toId, toRef, toResults } from './pack.ts';
-import { type Command, scriptOf } from './scripts.ts';
-import { restOf, sentOf } from './search.ts';
-import { type Seen, type Template, templateOf, toClaimed, toRecord } from './shown.ts';
-import { Turns } from './turns.ts';
+import { packSchedule, toSchedule } from './schedules.ts';
+import { sentOf } from './search.ts';
+import { newName, type Request, Shard } from './shard.ts';
+import { toClaimed } from './shown.ts';
 
 export interface RedisOptions {
   /** What the keys of these jobs begin with, so that one server can hold several sets. Default `millrace`. */
@@ -46,51 +46,48 @@ export interface RedisOptions {
 
 /** What one `tidy` removes at most. */
 const TIDY = 1_000;
-/** Jobs that are asked for at once while looking. */
-const CHUNK = 1_000;
-type Request = { readonly [name: string]: Sendable };
+
+/** What a backend has of a cluster, which opens and closes it. */
+export interface Part {
+  readonly shard: Shard;
+  readonly ears: Ears;
+}
 
 export class RedisBackend implements B.Backend {
   readonly name: string;
   /** Absent where a clock of the caller's decides: there the beats are made by hand. */
   readonly startHeart?: (server: B.ServerInfo, options: B.HeartOptions) => Promise<void>;
+  readonly shard: Shard;
   readonly #link: Link;
-  readonly #clock: Clock | undefined;
-  readonly #prefix: string;
+  readonly #isPart: boolean;
   readonly #ears: Ears;
   readonly #heart = new Heart((server) => this.beat(server));
-  readonly #templates = new Map<number, Template>();
-  /** Names this object to the scripts. */
-  readonly #who = randomBytes(9).toString('base64url');
-  #ids = new Ids('');
-  /** Redis 7 or newer, or Valkey. */
-  #isModern = false;
-  readonly #turns = new Turns(64);
-  readonly #claims = new Turns(16);
   #state: 'new' | 'open' | 'closed' = 'new';
 
-  constructor(link: Link, options: RedisOptions = {}) {
+  constructor(link: Link, options: RedisOptions = {}, part?: Part) {
     const { namespace = 'millrace', clock } = options;
     assertOption('namespace', namespace, /^[^{}]+$/.test(namespace), 'a non-empty string without braces');
     this.name = link.name;
     this.#link = link;
-    this.#clock = clock;
-    this.#prefix = `{${namespace}}:`;
-    this.#ears = new Ears(link, this.#prefix, this.#who);
+    this.#isPart = part !== undefined;
+    this.shard = part?.shard ?? new Shard(link, namespace, newName(), { clock });
+    this.#ears = part?.ears ?? new Ears(link, this.shard.prefix, this.shard.who);
     if (!clock) this.startHeart = (server, heart) => this.#startHeart(server, heart);
   }
 
   /** Rejects with BACKEND_UNAVAILABLE and what else `Link.open` says, and then holds nothing; it may be tried again. */
   async open(): Promise<void> {
     if (this.#state === 'closed') this.#assertOpen();
-    await this.#link.open();
-    this.#isModern = Number.parseInt((await this.#link.info()).redisVersion, 10) >= 7;
-    this.#ids = new Ids(String(await this.#ask('open', { store: newStoreId() })));
+    if (!this.#isPart) {
+      await this.#link.open();
+      await this.shard.open(isModern(await this.#link.info()));
+    }
     this.#state = 'open';
   }
 
   async close(): Promise<void> {
     this.#state = 'closed';
+    if (this.#isPart) return;
     this.#ears.clear();
     await this.#heart.close();
     await this.#link.close();
@@ -99,7 +96,7 @@ export class RedisBackend implements B.Backend {
   async add(groups: readonly B.AddGroup[]): Promise<readonly B.AddResult[]> {
     this.#assertOpen();
     const request = packAdd(groups, this.#ids);
-    const stored = this.#change('add', { ...request, by: this.#who });
+    const stored = this.shard.change('add', { ...request, by: this.shard.who });
     // A claim that is made at once goes behind the add on the same connection, so it finds the jobs.
     this.#ears.tell(request.templates.map(([queue]) => queue));
     return toResults(groups, await stored, this.#ids) as B.AddResult[];
@@ -108,19 +105,16 @@ export class RedisBackend implements B.Backend {
   async claim({ server, queues, limit }: B.ClaimRequest): Promise<B.ClaimResult> {
     this.#assertOpen();
     check.assertLimit(limit);
-    const request = { server, queues, limit, claimer: this.#who };
-    const answer = (await this.#claims.take((turn) => this.#ask('claim', { ...request, turn }))) as {
+    const answer = (await this.shard.claim({ server, queues, limit })) as {
       numbers: number[];
       records: Buffer[];
       statuses: Buffer[];
       nextAt?: number;
     };
-    await this.#learn(answer.records);
+    await this.shard.learn(answer.records);
     const jobs = answer.records.map((record, i) => {
-      const template = this.#templates.get(templateOf(record)) as Template;
-      return toClaimed(record, answer.statuses[i] as Buffer, template, () =>
-        this.#ids.format(answer.numbers[i] as number),
-      );
+      const idOf = () => this.#ids.format(answer.numbers[i] as number);
+      return toClaimed(record, answer.statuses[i] as Buffer, this.shard.template(record), idOf);
     });
     return answer.nextAt === undefined ? { jobs } : { jobs, nextAt: answer.nextAt };
   }
@@ -134,7 +128,7 @@ export class RedisBackend implements B.Backend {
     }
     const refs = outcomes.map(({ id }) => toRef(id, this.#ids));
     const request = { server, refs, claims: outcomes.map(({ claim }) => claim), endings };
-    return toTaken(await this.#change('settle', request));
+    return toTaken(await this.shard.change('settle', request));
   }
 
   async report(server: string, reports: readonly B.Report[]): Promise<readonly B.SettleResult[]> {
@@ -145,37 +139,36 @@ export class RedisBackend implements B.Backend {
       const lines = log?.map(({ at, text }) => ({ at, text: text.slice(0, maxLogLine) }));
       return { ref: toRef(id, this.#ids), claim, progress, log: lines };
     });
-    return toTaken(await this.#change('report', { server, reports: packed }));
+    return toTaken(await this.shard.change('report', { server, reports: packed }));
   }
 
   async beat(server: B.ServerInfo): Promise<void> {
     this.#assertOpen();
-    await this.#ask('beat', { id: server.id, info: JSON.stringify(server) });
+    await this.shard.ask('beat', { id: server.id, info: JSON.stringify(server) });
   }
 
   async #startHeart(server: B.ServerInfo, options: B.HeartOptions): Promise<void> {
     check.assertHeart(options);
     await this.beat(server);
-    const script = scriptOf('beat', this.#isModern);
-    const make = () => ({ address: this.#link.address, script });
-    this.#heart.start({ server, keys: [this.#prefix], options }, make);
+    const make = () => ({ address: this.#link.address, script: this.shard.script('beat') });
+    this.#heart.start({ server, keys: [this.shard.prefix], options }, make);
   }
 
   async leave(server: string): Promise<void> {
     this.#assertOpen();
     // First, or its next beat would register the server again.
     await this.#heart.stop(server);
-    await this.#change('leave', { id: server });
+    await this.shard.change('leave', { id: server });
   }
 
   async rescue(lease: number): Promise<number> {
     this.#assertOpen();
-    return (await this.#change('rescue', { lease, ...crashTexts })) as number;
+    return (await this.shard.change('rescue', { lease, ...crashTexts })) as number;
   }
 
   async orders(server: string): Promise<readonly B.Order[]> {
     this.#assertOpen();
-    const orders = (await this.#ask('orders', { id: server })) as [Received, number, Buffer][];
+    const orders = (await this.shard.ask('orders', { id: server })) as [Received, number, Buffer][];
     return orders.map(([ref, claim, reason]) => ({
       kind: 'cancel',
       id: toId(ref, this.#ids),
@@ -186,7 +179,7 @@ export class RedisBackend implements B.Backend {
 
   async tidy(): Promise<number> {
     this.#assertOpen();
-    return (await this.#change('tidy', { limit: TIDY })) as number;
+    return (await this.shard.change('tidy', { limit: TIDY })) as number;
   }
 
   listen(topic: B.Topic, listener: () => void): () => void {
@@ -197,20 +190,17 @@ export class RedisBackend implements B.Backend {
   async putSchedule(schedule: Schedule): Promise<void> {
     this.#assertOpen();
     check.assertSchedule(schedule);
-    const { key, rule, job, nextAt } = schedule;
-    const { payload, ...rest } = job;
-    const packed = encode([payload, JSON.stringify(rest)]);
-    await this.#change('putSchedule', { key, rule, job: packed, nextAt: ceil(nextAt) });
+    await this.shard.change('putSchedule', packSchedule(schedule));
   }
 
   async removeSchedule(key: string): Promise<boolean> {
     this.#assertOpen();
-    return (await this.#change('removeSchedule', { key })) as boolean;
+    return (await this.shard.change('removeSchedule', { key })) as boolean;
   }
 
   async schedules(): Promise<readonly ScheduleRecord[]> {
     this.#assertOpen();
-    const flat = (await this.#ask('schedules', {})) as Buffer[];
+    const flat = (await this.shard.ask('schedules', {})) as Buffer[];
     const records: ScheduleRecord[] = [];
     for (let i = 0; i < flat.length; i += 2) records.push(toSchedule(flat[i] as Buffer, flat[i + 1] as Buffer));
     return records.sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -219,7 +209,7 @@ export class RedisBackend implements B.Backend {
   async dueSchedules(limit: number): Promise<DueSchedules> {
     this.#assertOpen();
     check.assertLimit(limit);
-    const { now, due, nextAt } = (await this.#ask('dueSchedules', { limit })) as {
+    const { now, due, nextAt } = (await this.shard.ask('dueSchedules', { limit })) as {
       now: number;
       due: [Buffer, Buffer][];
       nextAt?: number;
@@ -232,7 +222,7 @@ export class RedisBackend implements B.Backend {
     this.#assertOpen();
     firings.forEach(check.assertFiring);
     const ticks = firings.map(({ key, tick, nextAt }) => ({ key, tick, nextAt: ceil(nextAt) }));
-    const answer = await this.#change('fire', { ...packAdd(firings, this.#ids), firings: ticks });
+    const answer = await this.shard.change('fire', { ...packAdd(firings, this.#ids), firings: ticks });
     return toResults(firings, answer, this.#ids).map((result) =>
       result.status === 'stored' ? { status: 'fired', ids: result.ids } : { status: 'stale' },
     );
@@ -240,7 +230,7 @@ export class RedisBackend implements B.Backend {
 
   async counts(): Promise<readonly QueueCounts[]> {
     this.#assertOpen();
-    const all = (await this.#ask('counts', {})) as ({ name: Buffer; settings: Buffer | false } & Record<
+    const all = (await this.shard.ask('counts', {})) as ({ name: Buffer; settings: Buffer | false } & Record<
       string,
       number
     >)[];
@@ -253,7 +243,7 @@ export class RedisBackend implements B.Backend {
 
   async servers(): Promise<readonly ServerRecord[]> {
     this.#assertOpen();
-    const all = (await this.#ask('servers', {})) as [Buffer, number, number][];
+    const all = (await this.shard.ask('servers', {})) as [Buffer, number, number][];
     return all.map(([info, beatAt, running]) => ({ ...(JSON.parse(String(info)) as B.ServerInfo), beatAt, running }));
   }
 
@@ -266,13 +256,10 @@ export class RedisBackend implements B.Backend {
     page: Page = {},
   ): Promise<{ readonly jobs: readonly JobRecord[]; readonly next?: string }> {
     this.#assertOpen();
+    const look = this.#look(filter, page, {});
     const jobs: JobRecord[] = [];
-    const next = await this.#walk(filter, page, 100, {}, async (found, most) => {
-      const some = found.slice(0, most);
-      jobs.push(...some.map(({ job }) => job));
-      return some.length;
-    });
-    return next === undefined ? { jobs } : { jobs, next };
+    for await (const found of walk([look], page.limit ?? 100)) jobs.push(...found.map(({ job }) => job));
+    return { jobs, ...this.#next(look) };
   }
 
   async act(
@@ -284,14 +271,14 @@ export class RedisBackend implements B.Backend {
     check.assertAction(action);
     const { kind, ...details } = action;
     const concerns = { action: kind, meant: meantBy(filter) };
+    const look = this.#look(filter, page, concerns);
     let count = 0;
-    const next = await this.#walk(filter, page, 1_000, concerns, async (found, most) => {
-      const numbers = found.slice(0, most).map(({ number }) => number);
+    for await (const found of walk([look], page.limit ?? 1_000)) {
+      const numbers = found.map(({ number }) => number);
       const request = { ...concerns, ...details, filter: sentOf(filter), position: count, numbers };
-      count += (await this.#change('act', request)) as number;
-      return numbers.length;
-    });
-    return next === undefined ? { count } : { count, next };
+      count += (await this.shard.change('act', request)) as number;
+    }
+    return { count, ...this.#next(look) };
   }
 
   async update(changes: readonly B.JobChange[]): Promise<readonly B.ChangeResult[]> {
@@ -302,7 +289,7 @@ export class RedisBackend implements B.Backend {
       const newTags = tags && (tags.length > 0 ? tags : false);
       return { ref: toRef(id, this.#ids), to: { payload, priority, maxAttempts, runAt: ceil(runAt), tags: newTags } };
     });
-    const words = (await this.#change('update', { changes: packed })) as Buffer[];
+    const words = (await this.shard.change('update', { changes: packed })) as Buffer[];
     return words.map((word) => String(word) as B.ChangeResult);
   }
 
@@ -312,18 +299,18 @@ export class RedisBackend implements B.Backend {
     assertOption('queue', queue, isName, 'a non-empty, well-formed string');
     changed(defaultSettings, change); // what is wrong is wrong whatever the settings are
     for (;;) {
-      const before = (await this.#ask('settings', { queue })) as Buffer | false | null;
+      const before = (await this.shard.ask('settings', { queue })) as Buffer | false | null;
       const settings = changed(toSettings(before), change);
       const isOtherLine = changesLine(toSettings(before).keys, settings.keys);
       const after = encode(settings as unknown as Sendable);
-      if (await this.#change('configure', { queue, before: before || false, after, isOtherLine })) return settings;
+      if (await this.shard.change('configure', { queue, before: before || false, after, isOtherLine })) return settings;
     }
   }
 
   async events(after?: number, limit = 1_000): Promise<JobEvents> {
     this.#assertOpen();
     check.assertPage({ limit });
-    const answer = (await this.#ask('events', { after, limit })) as { events: Buffer[]; last: number };
+    const answer = (await this.shard.ask('events', { after, limit })) as { events: Buffer[]; last: number };
     const events = answer.events.map((packed) => {
       const { ref, ...event } = decode(packed, 'text') as unknown as Omit<JobEvent, 'job'> & { ref: string | number };
       return { ...event, job: toId(ref, this.#ids) };
@@ -338,86 +325,26 @@ export class RedisBackend implements B.Backend {
     if (this.#state !== 'open') throw new MillraceError('BACKEND_CLOSED', { backend: this.name });
   }
 
-  /** Asks what changes nothing, or what bears being done twice. */
-  async #ask(command: Command, request: Request): Promise<Received> {
-    const timed = this.#clock ? { ...request, now: Math.ceil(this.#clock.now()) } : request;
-    try {
-      return decode(await this.#link.run(scriptOf(command, this.#isModern), this.#prefix, encode(timed)));
-    } catch (error) {
-      if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
-        throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
-      }
-      throw error;
-    }
+  get #ids(): Ids {
+    return this.shard.ids;
   }
 
-  /** Asks for what must be done once. */
-  async #change(command: Command, request: Request): Promise<Received> {
-    return this.#turns.take((turn) => this.#ask(command, { ...request, who: this.#who, turn }));
-  }
-
-  /** Templates that were not met before. */
-  async #learn(records: readonly Buffer[]): Promise<void> {
-    let last = -1;
-    for (const record of records) {
-      const no = templateOf(record);
-      if (no === last) continue;
-      last = no;
-      if (this.#templates.has(no)) continue;
-      const [queue, name, priority, maxAttempts] = (await this.#ask('template', { no })) as [
-        Buffer,
-        Buffer,
-        number,
-        number,
-      ];
-      this.#templates.set(no, { queue: String(queue), name: String(name), priority, maxAttempts });
-    }
-  }
-
-  /** Shows what matches to `take`, which says how many of at most `most` it took, until a page is full. Returns where to go on. */
-  async #walk(
-    filter: JobFilter,
-    page: Page,
-    defaultLimit: number,
-    concerns: Request,
-    take: (found: readonly { readonly number: number; readonly job: JobRecord }[], most: number) => Promise<number>,
-  ): Promise<string | undefined> {
+  #look(filter: JobFilter, page: Page, concerns: Request): Look {
     check.assertFilter(filter);
     check.assertPage(page);
-    const { after, limit = defaultLimit } = page;
-    let from = after === undefined ? -1 : this.#ids.parse(after);
+    const { after } = page;
+    const from = after === undefined ? -1 : this.#ids.parse(after);
     assertOption('after', after, after === undefined || from >= 0, 'the `next` of a page');
-    const matches = restOf(filter);
-    const refs = filter.ids && [...new Set(filter.ids)].map((id) => toRef(id, this.#ids));
-    let left = limit;
-    for (let unseen = scanLimit; left > 0 && unseen > 0; ) {
-      // What Redis cannot decide is asked for in larger pieces, as not all of it will do.
-      const most = Math.min(CHUNK, matches ? Math.max(left, 100) : left);
-      const answer = (await this.#ask('look', {
-        ...concerns,
-        filter: sentOf(filter),
-        from,
-        limit: most,
-        most: Math.min(unseen, 2 * CHUNK),
-        scan: scanLimit,
-        ...(refs && { refs }),
-      })) as unknown as { jobs: Seen[]; seen: number; last?: number };
-      await this.#learn(answer.jobs.map((seen) => seen[2]));
-      const shown = answer.jobs.map((seen) => ({ number: seen[1], job: this.#show(seen) }));
-      const found = matches ? shown.filter(({ job }) => matches(job)) : shown;
-      const taken = found.length === 0 ? 0 : await take(found, left);
-      unseen -= answer.seen;
-      left -= taken;
-      if (taken < found.length) return this.#ids.format(found[taken - 1]?.number as number);
-      if (answer.last === undefined) return undefined;
-      from = answer.last;
-    }
-    return this.#ids.format(from);
+    return new Look(this.shard, filter, concerns, from);
   }
 
-  #show(seen: Seen): JobRecord {
-    return toRecord(seen, this.#templates.get(templateOf(seen[2])) as Template, toId(seen[0], this.#ids));
+  #next({ position }: Look): { readonly next?: string } {
+    return position === undefined ? {} : { next: this.#ids.format(position) };
   }
+}
+
+export function isModern({ redisVersion }: ServerFacts): boolean {
+  return Number.parseInt(redisVersion, 10) >= 7;
 }
 
 /** The texts of a crash, in halves around what differs. */
@@ -454,19 +381,6 @@ function toTaken(answer: Received): B.SettleResult[] {
 
 function toSettings(packed: Buffer | false | null): QueueSettings {
   return packed ? (decode(packed, 'text') as unknown as QueueSettings) : defaultSettings;
-}
-
-function toSchedule(key: Buffer, packed: Buffer): ScheduleRecord {
-  const { rule, job, nextAt, fired, lastAt } = decode(packed) as Record<string, Received>;
-  const [payload, rest] = decode(job as Buffer) as [Buffer, Buffer];
-  return {
-    key: String(key),
-    rule: String(rule),
-    job: { ...(JSON.parse(String(rest)) as Omit<ScheduleRecord['job'], 'payload'>), payload },
-    nextAt: nextAt === undefined ? undefined : (nextAt as number),
-    fired: fired as number,
-    ...(lastAt !== undefined && { lastAt: lastAt as number }),
-  };
 }
 
 /** States of jobs that are run again only when they are named, and were. */

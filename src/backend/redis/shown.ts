@@ -33,12 +33,19 @@ const states = [
 const MOVED = 32;
 const HAS_RUN_AT = 1;
 const HAS_FACTS = 2;
+const HAS_STAMP = 8;
 
 const none: Facts = {};
 
 /** The number of the template that a record names. */
 export function templateOf(record: Buffer): number {
   return record.readUIntBE(1, 3);
+}
+
+/** What puts the jobs of several shards in order; 0 where there is only one. */
+export function stampOf(record: Buffer): number {
+  const flags = record[0] as number;
+  return flags & HAS_STAMP ? record.readDoubleBE(flags & HAS_RUN_AT ? 20 : 12) : 0;
 }
 
 export function toClaimed(record: Buffer, status: Buffer, template: Template, idOf: () => string): ClaimedJob {
@@ -109,6 +116,7 @@ function readRecord(record: Buffer) {
     runAt = record.readDoubleBE(at);
     at += 8;
   }
+  if (flags & HAS_STAMP) at += 8;
   if (flags & HAS_FACTS) {
     const end = at + 4 + record.readUInt32BE(at);
     facts = decode(record.subarray(at + 4, end), 'text') as Facts;

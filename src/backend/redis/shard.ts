@@ -1,0 +1,119 @@
+/**
+ * One hash tag, and all that lies behind it: a set of jobs on which one script at a time works. A plain Redis has one, a
+ * cluster several (`cluster.ts`).
+ *
+ * `ask` and `change` cost one round trip each. What is sent again because its answer was lost is answered as the first time.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../../clock.ts';
+import { MillraceError } from '../../errors.ts';
+import { Ids, newStoreId } from '../ids.ts';
+import type { JobRecord } from '../records.ts';
+import { ScriptError } from './failure.ts';
+import type { Link, Script } from './link.ts';
+import { decode, encode, type Received, type Sendable } from './msgpack.ts';
+import { toId } from './pack.ts';
+import { type Command, scriptOf } from './scripts.ts';
+import { type Seen, type Template, templateOf, toRecord } from './shown.ts';
+import { Turns } from './turns.ts';
+
+export type Request = { readonly [name: string]: Sendable };
+
+export interface ShardOptions {
+  /** Default: that of the Redis server. */
+  readonly clock?: Clock | undefined;
+  /** Goes with every request. */
+  readonly common?: (() => Request) | undefined;
+}
+
+/** What this process calls itself in what it sends and publishes. */
+export const newName = () => randomBytes(9).toString('base64url');
+
+export class Shard {
+  /** What all of its keys begin with. */
+  readonly prefix: string;
+  readonly who: string;
+  readonly #link: Link;
+  readonly #clock: Clock | undefined;
+  readonly #common: (() => Request) | undefined;
+  readonly #templates = new Map<number, Template>();
+  #ids = new Ids('');
+  /** Redis 7 or newer, or Valkey. */
+  #isModern = false;
+  /** Of the calls that change something, and of the claims: as many as scripts remember answers. */
+  readonly #turns = new Turns(64);
+  readonly #claims = new Turns(16);
+
+  constructor(link: Link, tag: string, who: string, { clock, common }: ShardOptions = {}) {
+    this.prefix = `{${tag}}:`;
+    this.who = who;
+    this.#link = link;
+    this.#clock = clock;
+    this.#common = common;
+  }
+
+  /** The link is open. */
+  async open(isModern: boolean): Promise<void> {
+    this.#isModern = isModern;
+    this.#ids = new Ids(String(await this.ask('open', { store: newStoreId() })));
+  }
+
+  get ids(): Ids {
+    return this.#ids;
+  }
+
+  script(command: Command): Script {
+    return scriptOf(command, this.#isModern);
+  }
+
+  /** Asks what changes nothing, or what bears being done twice. */
+  async ask(command: Command, request: Request): Promise<Received> {
+    const timed = this.#clock ? { ...request, now: Math.ceil(this.#clock.now()) } : request;
+    const whole = this.#common ? { ...timed, ...this.#common() } : timed;
+    try {
+      return decode(await this.#link.run(this.script(command), this.prefix, encode(whole)));
+    } catch (error) {
+      if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
+        throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
+      }
+      throw error;
+    }
+  }
+
+  /** Asks for what must be done once. */
+  change(command: Command, request: Request): Promise<Received> {
+    return this.#turns.take((turn) => this.ask(command, { ...request, who: this.who, turn }));
+  }
+
+  claim(request: Request): Promise<Received> {
+    return this.#claims.take((turn) => this.ask('claim', { ...request, claimer: this.who, turn }));
+  }
+
+  /** What the records name by a number, as far as it was not met before. */
+  async learn(records: readonly Buffer[]): Promise<void> {
+    let last = -1;
+    for (const record of records) {
+      const no = templateOf(record);
+      if (no === last) continue;
+      last = no;
+      if (this.#templates.has(no)) continue;
+      const [queue, name, priority, maxAttempts] = (await this.ask('template', { no })) as [
+        Buffer,
+        Buffer,
+        number,
+        number,
+      ];
+      this.#templates.set(no, { queue: String(queue), name: String(name), priority, maxAttempts });
+    }
+  }
+
+  /** Of a record that was shown to `learn`. */
+  template(record: Buffer): Template {
+    return this.#templates.get(templateOf(record)) as Template;
+  }
+
+  /** Likewise. */
+  show(seen: Seen): JobRecord {
+    return toRecord(seen, this.template(seen[2]), toId(seen[0], this.#ids));
+  }
+}
