@@ -17,6 +17,7 @@ const samples: { readonly [C in ErrorCode]: ErrorFields<C> } = {
   THREAD_DIED: { exitCode: 134, reason: 'out of memory' },
   THREAD_START_FAILED: { module: 'resize.ts', attempts: 3, reason: 'its default export is not a function' },
   JOB_UNKNOWN: { name: 'mial', known: ['mail', 'log'] },
+  JOB_UNREADABLE: { queue: 'mail', reason: 'expected a JSON object with a class' },
   JOB_DUPLICATE: { name: 'mail' },
   JOB_TIMEOUT: { name: 'mail', timeout: 5000 },
   JOB_DISCARDED: { reason: 'the address does not exist' },

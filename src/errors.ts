@@ -56,6 +56,7 @@ const catalogue = {
   // job
   JOB_UNKNOWN: (f: { name: string; known: readonly string[] }) =>
     `no job named "${f.name}" is registered here (known: ${f.known.length > 0 ? f.known.join(', ') : 'none'})`,
+  JOB_UNREADABLE: (f: { queue: string; reason: string }) => `what stood in queue "${f.queue}" is no job: ${f.reason}`,
   JOB_DUPLICATE: (f: { name: string }) => `a job named "${f.name}" is already registered`,
   JOB_TIMEOUT: (f: { name: string; timeout: number }) =>
     `job "${f.name}" ran longer than its timeout of ${f.timeout} ms`,
