@@ -13,7 +13,7 @@ import type { RouteOptions } from './route.ts';
 import { Station } from './station.ts';
 
 /** A sentinel has little to do; one that is silent for so long is left for the next one, ms. */
-const patience = 1_000;
+const patience = 2_000;
 
 export class Sentinels {
   /** The one that knew it last comes first. */
