@@ -19,6 +19,7 @@ import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { startRedis } from '../src/testing/redis.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
@@ -58,7 +59,18 @@ const manuals = [
     tests: (file: string) => `{src,test}/${file}{,.test}.ts`,
     cites: 80,
   },
+  {
+    title: 'Redis',
+    pages: ['docs/redis.md'],
+    options: { files: ['src/backend/redis/backend.ts'], least: 2 },
+    tests: (file: string) => `{src,test}/${file}{,.test}.ts`,
+    cites: 12,
+  },
 ];
+
+/** What the samples call `redis://localhost:6379`. */
+const redis = await startRedis();
+after(() => redis.stop());
 
 /** Where a user would have them: a folder with `millrace` in its `node_modules`. */
 const folder = mkdtempSync(join(tmpdir(), 'millrace-docs-'));
@@ -94,7 +106,9 @@ function samplesOf(page: string): Sample[] {
 }
 
 const samples = manuals.flatMap(({ pages }) => pages.flatMap(samplesOf));
-for (const { file, code } of samples) writeFileSync(join(folder, file), code);
+for (const { file, code } of samples) {
+  writeFileSync(join(folder, file), code.replaceAll('redis://localhost:6379', redis.url));
+}
 
 /** The compiler's options are the project's; what a sample does not use is no mistake. */
 const tsconfig = {
