@@ -192,11 +192,13 @@ export class JobServer extends Service {
     const parts = this.#parts;
     this.#derived = undefined;
     if (!parts) return;
-    await parts.scheduler?.stop();
-    await parts.fetcher.stop();
     parts.router.flush(); // a part-filled batch runs now rather than elsewhere later: its jobs have waited long enough
     await Promise.resolve(); // the dispatcher pairs in a microtask
-    parts.dispatcher.stop(); // what waited here is still leased, and `leave` hands it back
+    // Before anything is waited for, or jobs would go on starting. `leave` hands back what waited here.
+    parts.dispatcher.stop();
+    await parts.scheduler?.stop();
+    await parts.fetcher.stop();
+    parts.router.flush(); // batches of a claim that was under way: they are not started
     await this.#finish(parts);
     await parts.threads.stop();
     parts.reporter.stop();

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Order } from '../backend/backend.ts';
+import type { Backend, Order } from '../backend/backend.ts';
+import { MemoryBackend } from '../backend/memory/memory.ts';
+import { VirtualClock } from '../clock.ts';
 import { isError } from '../errors.ts';
 import { fixed } from '../job/backoff.ts';
 import { snooze } from '../job/control.ts';
 import { defineJob } from '../job/job.ts';
-import { setup, turn, until } from './fixtures/support.ts';
+import { altered, setup, turn, until } from './fixtures/support.ts';
 
 /** Rejects as soon as its signal aborts. */
 const heeds = (_: null, { signal }: { signal: AbortSignal }) =>
@@ -351,5 +353,37 @@ describe('a body that does not heed its signal', () => {
     assert.equal(server.abandoned, 1);
     open(1);
     await until(() => server.abandoned === 0);
+  });
+});
+
+describe('a server that stops', () => {
+  it('starts nothing that it had claimed ahead, however long a claim is under way', async () => {
+    const body = deaf();
+    const job = defineJob({ name: 'a', run: body.run });
+    const clock = new VirtualClock();
+    const memory = new MemoryBackend({ clock });
+    const late = Promise.withResolvers<void>();
+    let claims = 0;
+    const claim: Backend['claim'] = async (request) => {
+      if (++claims === 2) await late.promise;
+      return memory.claim(request);
+    };
+    const backend = altered(memory, { claim });
+    const { server, client, of, counts, end } = await setup([job], { clock, backend, workers: 1, prefetch: 2 });
+    await client.enqueueMany(job, [null, null]);
+    await server.start();
+    await until(() => claims === 1 && of('started').length === 1);
+    await clock.advance(1_000);
+    assert.equal(claims, 2);
+    const stopped = server.stop();
+    await turn();
+    body.open(undefined);
+    await until(() => of('completed').length >= 1);
+    await turn();
+    late.resolve();
+    await stopped;
+    assert.equal(of('started').length, 1);
+    assert.deepEqual(await counts().then(({ available, completed }) => [available, completed]), [1, 1]);
+    await end();
   });
 });
