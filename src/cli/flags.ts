@@ -25,7 +25,7 @@ export type Flags = Readonly<Record<string, Flag<unknown>>>;
 export type Values<F extends Flags> = { readonly [K in keyof F]: F[K] extends Flag<infer T> ? T : never };
 
 /** What a parser throws: the expectation in words. */
-class Expected extends Error {}
+export class Expected extends Error {}
 
 type Common<T> = Omit<Flag<T>, 'parse' | 'default'>;
 
@@ -117,8 +117,8 @@ export function toggle(flag: Common<boolean>): Flag<boolean> {
     ...flag,
     default: false,
     parse(value) {
-      if (/^(1|true|yes)$/i.test(value)) return true;
-      if (/^(0|false|no|)$/i.test(value)) return false;
+      if (/^(1|t|true|yes)$/i.test(value)) return true;
+      if (/^(0|f|false|no|)$/i.test(value)) return false;
       throw new Expected('true or false');
     },
   };

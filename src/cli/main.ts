@@ -10,6 +10,7 @@ interface Command {
 
 const commands: Readonly<Record<string, Command>> = {
   serve: { summary: 'take payloads over HTTP and carry them to a sink', load: () => import('./serve.ts') },
+  work: { summary: 'run the jobs of some queues, as goworker does', load: () => import('./work.ts') },
   status: { summary: 'show the queues and servers of a backend', load: () => import('./status.ts') },
   jobs: { summary: 'show jobs', load: () => import('./jobs.ts') },
   retry: { summary: 'make jobs available again', load: () => import('./retry.ts') },
