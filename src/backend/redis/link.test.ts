@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { isError } from '../../errors.ts';
-import { type RedisServer, startRedis } from '../../testing/redis.ts';
+import { findRedisServer, type RedisServer, startRedis } from '../../testing/redis.ts';
 import { ScriptError } from './failure.ts';
 import { type Link, makeLink, type Script } from './link.ts';
 
@@ -224,6 +224,35 @@ describe('a link to one server', () => {
     assert.match(warning.message, /throws jobs away/);
     await server.command('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
     await server.command('CONFIG', 'SET', 'maxmemory', '0');
+  });
+
+  it('answers when the disk has it, or says why it cannot', async (test) => {
+    const wait = `${server.url}?waitForDisk=1`;
+    if ((await server.command('COMMAND', 'INFO', 'WAITAOF'))?.toString() === '') {
+      const link = makeLink(wait);
+      await assert.rejects(
+        link.open(),
+        (error) => isError(error, 'NOT_SUPPORTED') && /has no WAITAOF/.test(error.message),
+      );
+      await link.close();
+      // This one can only be tested to refuse; what it asks for is in confirm.test.ts.
+      test.diagnostic(`the server has no WAITAOF, waiting for it is not tested: ${findRedisServer()}`);
+      return;
+    }
+    const link = await openLink(wait);
+    await server.command('CONFIG', 'RESETSTAT');
+    await Promise.all(Array.from({ length: 20 }, () => link.run(publish, '{a}:', Buffer.from('x'))));
+    await link.run(script("redis.call('SET', KEYS[1] .. 'x', '1') return 'ok'"), '{a}:', Buffer.from(''));
+    const waits = await statOf('commandstats', 'waitaof');
+    assert.ok(waits >= 2 && waits <= 6, `${waits} questions`);
+    await server.command('CONFIG', 'SET', 'appendonly', 'no');
+    const late = makeLink(wait);
+    await assert.rejects(
+      late.open(),
+      (error) => isError(error, 'NOT_SUPPORTED') && /appendonly no/.test(error.message),
+    );
+    await late.close();
+    await server.command('CONFIG', 'SET', 'appendonly', 'yes');
   });
 
   it('says that nobody is there, at once, and may be opened later', async () => {
