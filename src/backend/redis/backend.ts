@@ -22,7 +22,7 @@ import { maxLogLine } from '../backend.ts';
 import * as check from '../check.ts';
 import type { Action, JobFilter, Page } from '../filter.ts';
 import type { Ids } from '../ids.ts';
-import type { JobEvent, JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
+import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
 import type { DueSchedules, Firing, FiringResult, Schedule, ScheduleRecord } from '../schedule.ts';
 import { changed, defaultSettings, type KeySettings, type QueueSettings, type SettingsChange } from '../settings.ts';
 import { Ears } from './ears.ts';
@@ -35,7 +35,7 @@ import { packAdd, toId, toRef, toResults } from './pack.ts';
 import { packSchedule, toSchedule } from './schedules.ts';
 import { sentOf } from './search.ts';
 import { newName, type Request, Shard } from './shard.ts';
-import { toClaimed } from './shown.ts';
+import { toClaimed, toEvent } from './shown.ts';
 
 export interface RedisOptions {
   /** What the keys of these jobs begin with, so that one server can hold several sets. Default `millrace`. */
@@ -163,7 +163,8 @@ export class RedisBackend implements B.Backend {
 
   async rescue(lease: number): Promise<number> {
     this.#assertOpen();
-    return (await this.shard.change('rescue', { lease, ...crashTexts })) as number;
+    const [count] = (await this.shard.change('rescue', { lease, ...crashTexts })) as [number];
+    return count;
   }
 
   async orders(server: string): Promise<readonly B.Order[]> {
@@ -195,7 +196,7 @@ export class RedisBackend implements B.Backend {
 
   async removeSchedule(key: string): Promise<boolean> {
     this.#assertOpen();
-    return (await this.shard.change('removeSchedule', { key })) as boolean;
+    return (await this.shard.change('removeSchedule', { key })) !== false;
   }
 
   async schedules(): Promise<readonly ScheduleRecord[]> {
@@ -312,8 +313,7 @@ export class RedisBackend implements B.Backend {
     check.assertPage({ limit });
     const answer = (await this.shard.ask('events', { after, limit })) as { events: Buffer[]; last: number };
     const events = answer.events.map((packed) => {
-      const { ref, ...event } = decode(packed, 'text') as unknown as Omit<JobEvent, 'job'> & { ref: string | number };
-      return { ...event, job: toId(ref, this.#ids) };
+      return toEvent(packed, this.#ids);
     });
     if (after === undefined) return { events, last: answer.last, missed: false };
     const last = events.length === limit ? (events.at(-1)?.number ?? after) : answer.last;

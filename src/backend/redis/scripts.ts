@@ -50,18 +50,18 @@ function headOf<Command extends string>({ growing, reading }: Shelf<Command>, co
 /** Without a key it was only to be known from now on. */
 const onlyKnown = 'if #KEYS == 0 then return end';
 
-const base = ['ask', 'pages', 'queues', 'job', 'answer'] as const;
+const base = ['ask', 'stamps', 'pages', 'queues', 'job', 'answer'] as const;
 const jobs = [...base, 'bucket', 'uniques', 'keys', 'lines', 'fates'] as const;
 
 /** What each command is made of, besides itself. */
 const commands = {
   open: base,
   template: base,
-  add: [...jobs, 'groups'],
+  add: [...jobs, 'once', 'groups'],
   claim: [...base, 'bucket', 'keys', 'lines'],
   settle: jobs,
   report: base,
-  beat: base,
+  beat: [...base, 'roaming'],
   leave: [...jobs, 'servers'],
   rescue: [...jobs, 'servers'],
   orders: jobs,
@@ -70,7 +70,7 @@ const commands = {
   removeSchedule: base,
   schedules: base,
   dueSchedules: base,
-  fire: [...jobs, 'groups'],
+  fire: [...jobs, 'once', 'intents', 'groups'],
   counts: base,
   servers: base,
   look: [...base, 'filter'],
@@ -79,6 +79,21 @@ const commands = {
   settings: base,
   configure: [...base, 'bucket', 'keys'],
   events: base,
+  // What only a cluster asks.
+  stamp: base,
+  known: base,
+  preview: [...jobs, 'once', 'groups'],
+  keeper: base,
+  seen: [...base, 'once'],
+  intend: [...base, 'once', 'intents'],
+  intent: base,
+  fulfil: [...base, 'once'],
+  shorten: [...base, 'once'],
+  roam: [...base, 'roaming'],
+  where: [...base, 'roaming'],
+  told: base,
+  enumerate: [...base, 'numbering'],
+  runs: base,
 } as const;
 
 export type Command = keyof typeof commands;
@@ -88,7 +103,7 @@ export type Command = keyof typeof commands;
  * was taken from a line and is not written anywhere else yet. So these are refused as a whole, and all others may go on: they
  * are how the memory becomes free.
  */
-const growing: ReadonlySet<Command> = new Set(['open', 'add', 'fire', 'putSchedule', 'update']);
+const growing: ReadonlySet<Command> = new Set(['open', 'add', 'fire', 'putSchedule', 'update', 'keeper', 'intend']);
 
 /** They write nothing. */
 const reading: ReadonlySet<Command> = new Set([
@@ -101,6 +116,13 @@ const reading: ReadonlySet<Command> = new Set([
   'look',
   'settings',
   'events',
+  'known',
+  'preview',
+  'seen',
+  'intent',
+  'where',
+  'told',
+  'runs',
 ]);
 
 /** The scripts of Redis jobs. */

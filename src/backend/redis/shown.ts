@@ -1,8 +1,10 @@
 /** Records and statuses, as the scripts write them, into jobs as the contract shows them. See lua/job.lua for the layouts. */
 import type { JobState } from '../../job/state.ts';
 import type { AttemptError, ClaimedJob, LogLine } from '../backend.ts';
-import type { JobRecord } from '../records.ts';
+import type { Ids } from '../ids.ts';
+import type { JobEvent, JobRecord } from '../records.ts';
 import { decode, type Received } from './msgpack.ts';
+import { toId } from './pack.ts';
 
 /** What jobs of a kind have in common. */
 export interface Template {
@@ -104,6 +106,13 @@ export function toRecord(seen: Seen, template: Template, id: string): JobRecord 
     ...(extras.progress && { progress: String(extras.progress) }),
     ...(log.length > 0 && { log: log.map((line) => decode(line, 'text') as unknown as LogLine) }),
   };
+}
+
+/** An event as a script recorded it. */
+export function toEvent(packed: Buffer, ids: Ids): JobEvent {
+  type Told = Omit<JobEvent, 'job'> & { readonly ref: string | number; readonly stamp?: number };
+  const { ref, stamp: _, ...event } = decode(packed, 'text') as unknown as Told;
+  return { ...event, job: toId(ref, ids) };
 }
 
 function readRecord(record: Buffer) {

@@ -14,7 +14,7 @@ local function tell(job, kind, text, attempt)
   if keep == 0 then return end
   local number = call('INCR', prefix .. 'event')
   local event = { number = number, at = now, queue = q.name, name = job.name, ref = refOf(job), kind = kind,
-    attempt = attempt or job.attempt, text = text }
+    attempt = attempt or job.attempt, text = text, stamp = stampOf() }
   call('ZADD', prefix .. 'events', number, pad(number) .. cmsgpack.pack(event))
   local line = prefix .. 'told:' .. q.no
   local extent = call('RPUSH', line, number)
@@ -33,7 +33,8 @@ local function answer(value, kept)
   saveQueues()
   saveStatuses()
   saveRemoved()
-  for channel in pairs(heard) do call('PUBLISH', prefix .. channel, ask.by or '-') end
+  saveStamp()
+  for channel in pairs(heard) do call('PUBLISH', (ask.channels or prefix) .. channel, ask.by or '-') end
   local packed = cmsgpack.pack(value)
   if answers then
     call('HSET', answers, ask.turn % 64, struct.pack('>d', ask.turn) .. (kept or packed))

@@ -10,7 +10,9 @@
 --   template(s)    queue, name, priority, attempts <-> number queue(s)        name <-> number
 --   q:<queue>      counts, settings, turns of a queue         fresh:, late:, due:, ended:, expiring:   see lines.lua
 --   keys:, heads:, …  see keys.lua                            unique:, traces:                         see uniques.lua
---   servers, server(s), beats, held:<server>                  schedules, ticks, events, once, …        see the commands
+--   servers, server(s), beats, held:<server>                  schedules, ticks, events, …              see the commands
+--   once, forgetting   see once.lua                           and in a cluster: stamp, intents, intended, where, keeper:<key>,
+--                                                             cursors, numbered, runs, runs:<shard>
 
 local call = redis.call
 local prefix = KEYS[1]

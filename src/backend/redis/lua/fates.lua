@@ -173,7 +173,7 @@ local function change(job, to)
   job.templateNo = templateOf(job.queue.no, job.name, job.priority, job.maxAttempts)
   local runAt = job.runAt ~= job.addedAt and job.runAt or nil
   local payload = to.payload or payloadOf(job)
-  job.record = record(job.templateNo, job.addedAt, runAt, job.facts, payload)
+  job.record = record(job.templateNo, job.addedAt, runAt, job.facts, payload, job.stamp)
   job.payloadAt = #job.record - #payload + 1
   replaceRecord(job.number, job.record)
   enter(job)

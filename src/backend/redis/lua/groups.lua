@@ -2,8 +2,10 @@
 --
 -- ask.templates  { queue, name, priority, maxAttempts } each       ask.jobs       per job the place of its template
 -- ask.payloads   per job                                           ask.groups     jobs per group
--- ask.more       place, { runAt, facts, unique }, … of jobs with more than a payload
+-- ask.more       place, { runAt, facts, unique, elsewhere }, … of jobs with more than a payload; `elsewhere`: in another shard
 -- ask.limits     place of a group, maxWaiting, …                   ask.once       place of a group, { key, fingerprint, ttl }, …
+--
+-- ask.base, ask.offsets   the stamp of each job, see stamps.lua
 --
 -- Places count from 1. The answer: `first`, the number of the first new job; the others follow it in their order. `existing`:
 -- place -> ref of the job that was there. `others`: place of a group -> what became of it, when its jobs were not stored.
@@ -49,26 +51,38 @@ local function isRepeated(new, queueName, planned)
   return false
 end
 
-local function fullAnswer(from, to, limit)
-  local coming, order, planned = {}, {}, {}
+-- Per place whether the job would be a new one.
+local function newOnes(from, to)
+  local isNew, planned = {}, {}
   for place = from, to do
     local each, new = asked[ask.jobs[place]], more[place]
-    local isNew = true
-    if new then
-      local q = findQueue(each.queue)
-      local job, ref = earlier(q, new.facts, new.unique)
-      isNew = not job and not ref and not isRepeated(new, each.queue, planned)
+    if not new then
+      isNew[place] = true
+    elseif new.elsewhere then
+      isNew[place] = false
+    else
+      local job, ref = earlier(findQueue(each.queue), new.facts, new.unique)
+      isNew[place] = not job and not ref and not isRepeated(new, each.queue, planned)
     end
-    if isNew then
-      if not coming[each.queue] then order[#order + 1] = each.queue end
-      coming[each.queue] = (coming[each.queue] or 0) + 1
+  end
+  return isNew
+end
+
+-- `place`: that of the first new job of the queue that is full.
+local function fullAnswer(from, to, limit, isNew)
+  local coming, order, places = {}, {}, {}
+  for place = from, to do
+    if isNew[place] then
+      local name = asked[ask.jobs[place]].queue
+      if not coming[name] then order[#order + 1], places[name] = name, place end
+      coming[name] = (coming[name] or 0) + 1
     end
   end
   for _, name in ipairs(order) do
     local q = findQueue(name)
     local waiting = q and waitingIn(q) or 0
     if waiting + coming[name] > limit then
-      return { status = 'full', queue = name, waiting = waiting, limit = limit }
+      return { status = 'full', queue = name, waiting = waiting, limit = limit, place = places[name] }
     end
   end
   return nil
@@ -98,22 +112,37 @@ local function flushPlain()
     wake(q)
     at = at + run.size
   end
-  for place, refs in pairs(plain.refs) do refs[#refs + 1] = first + place - 1 end
+  for place = 1, size do
+    local refs = plain.refs[place]
+    if refs then refs[#refs + 1] = first + place - 1 end
+  end
   plain = { records = {}, runs = {}, refs = {} }
 end
 
+-- In a call that goes to several shards each job has a place among those of the others.
+local function stampFor(place) return stampOf(ask.offsets and ask.base + ask.offsets[place]) end
+
 local heads = {}
+
+-- What the records of jobs with nothing but a payload begin with.
+local function headFor(index, stamp)
+  local head = heads[index]
+  if not head or head.stamp ~= stamp then
+    head = { stamp = stamp, text = record(templateNoOf(asked[index]), now, nil, nil, '', stamp) }
+    heads[index] = head
+  end
+  return head.text
+end
 
 local function isPlainJob(new) return not new or not (new.unique or new.runAt or new.facts.id or new.facts.key) end
 
 local function addPlain(place)
   local index = ask.jobs[place]
-  local each, new = asked[index], more[place]
+  local each, new, stamp = asked[index], more[place], stampFor(place)
   if new then
-    plain.records[#plain.records + 1] = record(templateNoOf(each), now, nil, new.facts, ask.payloads[place])
+    plain.records[#plain.records + 1] = record(templateNoOf(each), now, nil, new.facts, ask.payloads[place], stamp)
   else
-    heads[index] = heads[index] or record(templateNoOf(each), now, nil, nil, '')
-    plain.records[#plain.records + 1] = heads[index] .. ask.payloads[place]
+    plain.records[#plain.records + 1] = headFor(index, stamp) .. ask.payloads[place]
   end
   local last = plain.runs[#plain.runs]
   if last and last.q == each.q and last.priority == each.priority then
@@ -132,6 +161,10 @@ end
 local function addOther(place)
   local each, new = asked[ask.jobs[place]], more[place] or {}
   flushPlain()
+  if new.elsewhere then
+    stored.existing[#stored.existing + 1] = { place, new.facts.id }
+    return new.facts.id
+  end
   local job, ref = earlier(findQueue(each.queue), new.facts, new.unique)
   if job then
     stored.existing[#stored.existing + 1] = { place, refOf(job) }
@@ -149,7 +182,7 @@ local function addOther(place)
     facts.unique = { key = new.unique.key, period = new.unique.period }
   end
   local number = numbersFor(1)
-  local rec = record(templateNoOf(each), now, new.runAt, facts, ask.payloads[place])
+  local rec = record(templateNoOf(each), now, new.runAt, facts, ask.payloads[place], stampFor(place))
   putRecords(number, { rec })
   local isFresh = not (facts and facts.key) and not new.runAt and isInOrder(each)
   if isFresh then
@@ -165,27 +198,13 @@ local function addOther(place)
   return facts and facts.id or number
 end
 
-local function onceAnswer(once)
-  local packed = call('HGET', prefix .. 'once', once.key)
-  local seen = packed and cmsgpack.unpack(packed)
-  if not seen or seen.ends <= now then return nil end
-  if seen.fingerprint ~= once.fingerprint then return { status = 'mismatch' } end
-  return { status = 'repeated', refs = seen.refs }
-end
-
-local function rememberOnce(once, refs)
-  local ends = now + once.ttl
-  call('HSET', prefix .. 'once', once.key, cmsgpack.pack({ fingerprint = once.fingerprint, refs = refs, ends = ends }))
-  call('ZADD', prefix .. 'forgetting', ends, once.key)
-end
-
 local function addGroup(group, from, to)
   local once = onces[group]
   local seen = once and onceAnswer(once)
   local limit = limits[group]
   if not seen and limit then
     flushPlain()
-    seen = fullAnswer(from, to, limit)
+    seen = fullAnswer(from, to, limit, newOnes(from, to))
   end
   if seen then
     stored.others[#stored.others + 1] = { group, seen }
@@ -216,4 +235,8 @@ local function addGroups()
   end
   flushPlain()
   arrange()
+end
+
+local function storedAnswer()
+  return { first = stored.first, existing = stored.existing, others = stored.others, stamp = stampOf() }
 end

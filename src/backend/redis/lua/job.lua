@@ -11,12 +11,13 @@ local STOPPED, EXTRA, ORDERED, BARE, LOGGED, MOVED = 1, 2, 4, 8, 16, 32
 -- Whether more is to be done when the job completes than to forget it.
 local function isInvolved(facts) return facts and (facts.id or facts.key or facts.unique or facts.keepFor) and true or false end
 
--- Record: flags (1: runAt follows, 2: facts follow, 4: they are involved), template, addedAt, [runAt], [length, facts as
--- msgpack], payload.
-local function record(templateNo, addedAt, runAt, facts, payload)
-  local flags = (runAt and 1 or 0) + (facts and 2 or 0) + (isInvolved(facts) and 4 or 0)
+-- Record: flags (1: runAt follows, 2: facts follow, 4: they are involved, 8: a stamp follows), template, addedAt, [runAt],
+-- [stamp], [length, facts as msgpack], payload.
+local function record(templateNo, addedAt, runAt, facts, payload, stamp)
+  local flags = (runAt and 1 or 0) + (facts and 2 or 0) + (isInvolved(facts) and 4 or 0) + (stamp and 8 or 0)
   local head = struct.pack('>BI3d', flags, templateNo, addedAt)
   if runAt then head = head .. struct.pack('>d', runAt) end
+  if stamp then head = head .. struct.pack('>d', stamp) end
   if facts then
     local packed = cmsgpack.pack(facts)
     head = head .. struct.pack('>I4', #packed) .. packed
@@ -35,8 +36,9 @@ end
 -- A job from its two strings. `facts`: id, key, tags, headers, keepFor, unique { key, period }; nil for most jobs.
 local function decoded(number, rec, status)
   local flags, templateNo, addedAt, at = struct.unpack('>BI3d', rec)
-  local runAt, facts = addedAt, nil
+  local runAt, stamp, facts = addedAt, nil, nil
   if flags % 2 == 1 then runAt, at = struct.unpack('>d', rec, at) end
+  if flags >= 8 then stamp, at = struct.unpack('>d', rec, at) end
   if bit.band(flags, 2) > 0 then
     local length
     length, at = struct.unpack('>I4', rec, at)
@@ -46,7 +48,8 @@ local function decoded(number, rec, status)
   local common = template(templateNo)
   local job = {
     number = number, record = rec, payloadAt = at, templateNo = templateNo, addedAt = addedAt, runAt = runAt, facts = facts,
-    queue = queue(common[1]), name = common[2], priority = common[3], maxAttempts = common[4], key = facts and facts.key, isBare = flags < 4,
+    queue = queue(common[1]), name = common[2], priority = common[3], maxAttempts = common[4], key = facts and facts.key,
+    isBare = bit.band(flags, 4) == 0, stamp = stamp,
   }
   if status then
     local code, bits, _, attempt, crashes, claim, server, movedTo, startedAt, endedAt =

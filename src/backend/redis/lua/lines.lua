@@ -207,7 +207,7 @@ local function takeFresh(q, priority, count, server, to)
     to.numbers[#to.numbers + 1] = number
     to.records[#to.records + 1] = rec
     to.statuses[#to.statuses + 1] = ''
-    local kind = string.byte(rec) >= 4 and other or bare
+    local kind = bit.band(string.byte(rec), 4) > 0 and other or bare
     kind[#kind + 1] = number
   end
   local pattern = { state = 'running', queue = q, attempt = 1, crashes = 0, claim = 1, server = server, runAt = 0,

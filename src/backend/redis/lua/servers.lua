@@ -11,6 +11,7 @@ local function dismissServer(id, crash)
   call('HDEL', prefix .. 'server', id)
   call('HDEL', prefix .. 'serverName', server)
   call('HDEL', prefix .. 'servers', id)
+  call('HDEL', prefix .. 'where', id)
   call('ZREM', prefix .. 'beats', id)
   return #held
 end

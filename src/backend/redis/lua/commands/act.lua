@@ -1,5 +1,5 @@
 -- Does something to jobs that `look` has found, as far as they still match. ask.action, ask.reason, ask.at, ask.every,
--- ask.position: how many were acted on before, ask.numbers. The answer: to how many it was done.
+-- ask.numbers. ask.position: how many were acted on before; or ask.positions: for each. The answer: to how many it was done.
 
 local count = 0
 
@@ -12,11 +12,12 @@ local function order(job)
   heard['s:' .. call('HGET', prefix .. 'serverName', job.server)] = true
 end
 
-for _, number in ipairs(ask.numbers) do
+for i, number in ipairs(ask.numbers) do
   local job = load(number)
   if job and matches(job) then
     if ask.action == 'retry' then
-      retry(job, math.ceil((ask.at or now) + (ask.position + count) * (ask.every or 0)))
+      local position = ask.positions and ask.positions[i] or ask.position + count
+      retry(job, math.ceil((ask.at or now) + position * (ask.every or 0)))
     elseif ask.action == 'remove' then
       remove(job, false)
     elseif ask.action == 'discard' then

@@ -1,4 +1,4 @@
 -- Stores groups of jobs: see groups.lua.
 
 addGroups()
-return answer({ first = stored.first, existing = stored.existing, others = stored.others })
+return answer(storedAnswer())

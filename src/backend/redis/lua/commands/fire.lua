@@ -1,5 +1,6 @@
 -- Moves schedules on and adds their jobs, each whole or not at all. ask.firings: { key, tick, nextAt } each; their jobs are the
--- groups of groups.lua. Several of one key are taken in their order.
+-- groups of groups.lua. Several of one key are taken in their order. A firing whose jobs go to several shards has an `intent`
+-- instead of jobs, as of intend.lua; it is answered `base`.
 
 local from = 1
 for i, firing in ipairs(ask.firings) do
@@ -7,7 +8,7 @@ for i, firing in ipairs(ask.firings) do
   local packed = call('HGET', prefix .. 'schedules', firing.key)
   local schedule = packed and cmsgpack.unpack(packed)
   if schedule and schedule.nextAt == firing.tick then
-    if size > 0 then schedule.fired, schedule.lastAt = schedule.fired + 1, firing.tick end
+    if size > 0 or firing.intent then schedule.fired, schedule.lastAt = schedule.fired + 1, firing.tick end
     schedule.nextAt = firing.nextAt
     call('HSET', prefix .. 'schedules', firing.key, cmsgpack.pack(schedule))
     if schedule.nextAt then
@@ -16,6 +17,7 @@ for i, firing in ipairs(ask.firings) do
       call('ZREM', prefix .. 'ticks', firing.key)
     end
     addGroup(i, from, from + size - 1)
+    if firing.intent then stored.others[#stored.others + 1] = { i, { status = 'intended', base = intend(firing.intent) } } end
   else
     stored.others[#stored.others + 1] = { i, { status = 'stale' } }
   end
@@ -23,4 +25,4 @@ for i, firing in ipairs(ask.firings) do
 end
 flushPlain()
 arrange()
-return answer({ first = stored.first, existing = stored.existing, others = stored.others })
+return answer(storedAnswer())

@@ -1,7 +1,7 @@
 -- Makes a schedule or replaces the one with its key. ask.key, ask.rule, ask.job (opaque), ask.nextAt.
--- While the rule stays the same, so does where the schedule stands.
+-- While the rule stays the same, so does where the schedule stands; ask.before: the one with its key that was in another shard.
 
-local packed = call('HGET', prefix .. 'schedules', ask.key)
+local packed = call('HGET', prefix .. 'schedules', ask.key) or ask.before
 local same = packed and cmsgpack.unpack(packed)
 local schedule = { rule = ask.rule, job = ask.job, nextAt = ask.nextAt, fired = 0 }
 if same and same.rule == ask.rule then

@@ -1,6 +1,7 @@
--- ask.key. The answer: whether there was one.
+-- ask.key. The answer: the schedule that was there, or false.
 
-local count = call('HDEL', prefix .. 'schedules', ask.key)
+local packed = call('HGET', prefix .. 'schedules', ask.key)
+call('HDEL', prefix .. 'schedules', ask.key)
 call('ZREM', prefix .. 'ticks', ask.key)
-if count > 0 then heard['schedules'] = true end
-return answer(count > 0)
+if packed then heard['schedules'] = true end
+return answer(packed)
