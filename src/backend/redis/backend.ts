@@ -8,9 +8,11 @@
  *
  *                            a client dies   Redis is killed        the machine loses power   failover to a replica
  *   appendfsync always       survives        survives               survives                  may lose the last moments
- *   appendfsync everysec     survives        survives               the last second or two    may lose the last moments
+ *   appendfsync everysec     survives        survives (note)        the last second or two    may lose the last moments
  *   appendfsync no           survives        survives               half a minute or so       may lose the last moments
  *   no AOF                   survives        back to the snapshot   back to the snapshot      may lose the last moments
+ *
+ * Note: unless the disk is behind. While one sync is still under way Redis puts off writing to the file, up to two seconds.
  *
  * `?waitForDisk=true` and `?waitForReplicas=n` make a call wait until that is not so. Time is the server's, so the clocks of
  * machines do not matter. Calls that are sent again because their answer was lost are answered as the first time.
