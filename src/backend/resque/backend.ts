@@ -1,0 +1,381 @@
+/**
+ * Jobs in the format of Resque, so that workers and clients in Ruby (Resque, resque-scheduler), Go (goworker) and JavaScript
+ * (node-resque) share the queues. All that is decided is decided in Redis, in one script per call, a batch at a time.
+ *
+ * WHAT THE WIRE SAYS OF A JOB is its queue, its class and its arguments, and nothing else. So:
+ *
+ *   name, payload  the class, and the bytes of the JSON array `args`. Another payload is refused
+ *   id             queue/digest of the bytes. Equal jobs have equal ids, as for Resque, whose `dequeue` looks for equal bytes;
+ *                  whoever acts on an id acts on all of them. Which of them runs is told by the claim number
+ *   claim          leads to the worker that has the job, and goes up with every claim: the fencing token
+ *   attempt        1, but for a job that failed and is tried again: then it is noted beside the queue (lua/notes.lua)
+ *   maxAttempts    what this backend was told (`attempts`, default 1), not what the client says: 1 is Resque's own way, a failed
+ *                  job goes to `failed`. With more it waits in resque-scheduler's delayed queue, which peers show as it is
+ *   errors         of a failed job the one that it failed with
+ *   states         available: in its queue; scheduled and retryable: delayed, to the second; running: with a worker; discarded,
+ *                  cancelled and quarantined: in `failed`, told apart by their exception. What completed is gone. To remove a
+ *                  job that waits is Resque's `dequeue`
+ *   addedAt, runAt not on the wire: the moment at which somebody looks, but for delayed jobs
+ *   priority, tags, headers, progress, logs   not on the wire, and not kept
+ *
+ * DELIVERY is at least once: a job goes out of its queue and into the record of a worker in one step, a server that does not
+ * beat any more is found by any of ours, and its jobs go back to the head of their queues. Peers read the same records.
+ * With `delivery: 'at-most-once'` such jobs go to `failed` instead, as with Resque: somebody may look before they run again.
+ *
+ * Each job that is claimed has a worker of its own in the eyes of others, those too that wait in this process for their
+ * handler. Costs about one string of the job's length in Redis for each, while it is held.
+ */
+import { randomBytes } from 'node:crypto';
+import { assertOption, MillraceError } from '../../errors.ts';
+import type * as B from '../backend.ts';
+import * as check from '../check.ts';
+import { type Action, type JobFilter, type Page, scanLimit } from '../filter.ts';
+import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
+import { Ears } from '../redis/ears.ts';
+import { ScriptError } from '../redis/failure.ts';
+import type { Link } from '../redis/link.ts';
+import { decode, encode, type Received, type Sendable } from '../redis/msgpack.ts';
+import { Turns } from '../redis/turns.ts';
+import type { DueSchedules, Firing, FiringResult, ScheduleRecord } from '../schedule.ts';
+import { changed, defaultSettings, probation, type QueueSettings, type SettingsChange } from '../settings.ts';
+import { type ClaimAnswer, toClaimed } from './claimed.ts';
+import { packAction, packEnding } from './endings.ts';
+import { lacks, Refusals } from './lacks.ts';
+import { Look } from './look.ts';
+import { workerNames } from './manner.ts';
+import { type ResqueOptions, type Settings, withDefaults } from './options.ts';
+import { idOf, toPayload } from './payload.ts';
+import { type Command, scriptOf } from './scripts.ts';
+
+/** Notes that one `tidy` looks at. */
+const TIDY = 1_000;
+
+type Request = { readonly [name: string]: Sendable };
+
+export class ResqueBackend implements B.Backend {
+  readonly name: string;
+  readonly lacks = lacks;
+  readonly #link: Link;
+  readonly #settings: Settings;
+  readonly #refusals: Refusals;
+  readonly #ears: Ears;
+  readonly #look: Look;
+  /** Names this object to the scripts. */
+  readonly #who = randomBytes(9).toString('base64url');
+  readonly #turns = new Turns(64);
+  readonly #claims = new Turns(16);
+  /** Redis 7 or newer, or Valkey. */
+  #isModern = false;
+  #state: 'new' | 'open' | 'closed' = 'new';
+
+  constructor(link: Link, options: ResqueOptions = {}) {
+    const settings = withDefaults(options, link);
+    const { prefix, attempts } = settings;
+    this.name = `resque:${link.name}`;
+    this.#link = link;
+    this.#settings = settings;
+    this.#refusals = new Refusals(this.name);
+    this.#ears = new Ears(link, `${prefix}millrace:`, this.#who);
+    this.#look = new Look({
+      command: (name, keys, ...args) => link.command(prefix, [name, ...keys.map((key) => prefix + key), ...args]),
+      notes: (names) => this.#ask('notes', { names }) as Promise<(Received[] | false)[]>,
+      attempts,
+      now: () => this.#now(),
+    });
+  }
+
+  /** Rejects with BACKEND_UNAVAILABLE and what else `Link.open` says, and then holds nothing; it may be tried again. */
+  async open(): Promise<void> {
+    if (this.#state === 'closed') this.#assertOpen();
+    await this.#link.open();
+    this.#isModern = Number.parseInt((await this.#link.info()).redisVersion, 10) >= 7;
+    this.#state = 'open';
+  }
+
+  async close(): Promise<void> {
+    this.#state = 'closed';
+    this.#ears.clear();
+    await this.#link.close();
+  }
+
+  async add(groups: readonly B.AddGroup[]): Promise<readonly B.AddResult[]> {
+    this.#assertOpen();
+    const queues = new Set<string>();
+    const ids: string[][] = groups.map(() => []);
+    const packed = groups.map((group, i) => {
+      check.assertGroup(group);
+      return group.jobs.flatMap((job) => {
+        check.assertJob(job);
+        this.#refusals.job(job);
+        const bytes = toPayload(job, this.name);
+        queues.add(job.queue);
+        ids[i]?.push(idOf(job.queue, bytes));
+        return [job.queue, bytes, job.runAt === undefined ? false : Math.ceil(job.runAt)];
+      });
+    });
+    const added = this.#change('add', {
+      groups: packed,
+      limits: groups.map(({ maxWaiting }) => maxWaiting ?? false),
+      once: groups.map(({ once }, i) => (once ? { ...once, ids: ids[i] ?? [] } : false)),
+      by: this.#who,
+    });
+    // A claim that is made at once goes behind the add on the same connection, so it finds the jobs.
+    this.#ears.tell([...queues]);
+    const results = (await added) as (true | { readonly [name: string]: Received })[];
+    return results.map((result, i) =>
+      result === true ? { status: 'stored', ids: ids[i] ?? [] } : (toText(result) as unknown as B.AddResult),
+    );
+  }
+
+  async claim({ server, queues, limit }: B.ClaimRequest): Promise<B.ClaimResult> {
+    this.#assertOpen();
+    check.assertLimit(limit);
+    const request = { server, queues, limit, claimer: this.#who };
+    const asked = this.#claims.take((turn) => this.#ask('claim', { ...request, turn }));
+    const answer = (await asked) as unknown as ClaimAnswer;
+    const now = this.#now();
+    const { jobs, unreadable } = toClaimed(answer, queues, this.#settings, now);
+    if (unreadable.length > 0) await this.settle(server, unreadable);
+    const nextAt = answer.nextAt ?? (unreadable.length > 0 ? now : undefined);
+    return nextAt === undefined ? { jobs } : { jobs, nextAt };
+  }
+
+  async settle(server: string, outcomes: readonly B.Outcome[]): Promise<readonly B.SettleResult[]> {
+    this.#assertOpen();
+    const endings: Sendable[] = [];
+    for (const [i, { ending }] of outcomes.entries()) {
+      check.assertEnding(ending);
+      if (ending.kind !== 'completed') endings.push(i + 1, packEnding(ending, this.#settings));
+    }
+    const ids = outcomes.map(({ id }) => id);
+    const claims = outcomes.map(({ claim }) => claim);
+    return toTaken(await this.#change('settle', { server, ids, claims, endings }));
+  }
+
+  /** Says who still holds what, and keeps nothing: there is no place where anybody would look for it. */
+  async report(server: string, reports: readonly B.Report[]): Promise<readonly B.SettleResult[]> {
+    this.#assertOpen();
+    reports.forEach(check.assertReport);
+    const ids = reports.map(({ id }) => id);
+    const claims = reports.map(({ claim }) => claim);
+    return toTaken(await this.#ask('report', { server, ids, claims }));
+  }
+
+  async beat(server: B.ServerInfo): Promise<void> {
+    this.#assertOpen();
+    const { delivery, manner, queues } = this.#settings;
+    await this.#ask('beat', {
+      id: server.id,
+      info: JSON.stringify(server),
+      ...workerNames(server, manner, queues),
+      goworker: manner === 'goworker',
+      once: delivery === 'at-most-once',
+      workers: server.concurrency,
+    });
+  }
+
+  async leave(server: string): Promise<void> {
+    this.#assertOpen();
+    await this.#change('leave', { id: server });
+  }
+
+  async rescue(lease: number): Promise<number> {
+    this.#assertOpen();
+    const { maxCrashes } = defaultSettings;
+    return (await this.#change('rescue', { lease, probation, maxCrashes, ...crashTexts })) as number;
+  }
+
+  async orders(server: string): Promise<readonly B.Order[]> {
+    this.#assertOpen();
+    const all = (await this.#ask('orders', { id: server })) as [Buffer, number, Buffer][];
+    return all.map(([id, claim, reason]) => ({ kind: 'cancel', id: String(id), claim, reason: String(reason) }));
+  }
+
+  async tidy(): Promise<number> {
+    this.#assertOpen();
+    return (await this.#change('tidy', { limit: TIDY })) as number;
+  }
+
+  listen(topic: B.Topic, listener: () => void): () => void {
+    this.#assertOpen();
+    return this.#ears.listen(topic, listener);
+  }
+
+  async putSchedule(): Promise<void> {
+    this.#assertOpen();
+    this.#refusals.refuse('schedules', 'schedules');
+  }
+
+  async removeSchedule(): Promise<boolean> {
+    this.#assertOpen();
+    return false;
+  }
+
+  async schedules(): Promise<readonly ScheduleRecord[]> {
+    this.#assertOpen();
+    return [];
+  }
+
+  async dueSchedules(): Promise<DueSchedules> {
+    this.#assertOpen();
+    return { now: this.#now(), due: [] };
+  }
+
+  async fire(firings: readonly Firing[]): Promise<readonly FiringResult[]> {
+    this.#assertOpen();
+    return firings.map(() => ({ status: 'stale' }));
+  }
+
+  async counts(): Promise<readonly QueueCounts[]> {
+    this.#assertOpen();
+    const { queues, paused } = (await this.#ask('counts', {})) as {
+      queues: [Buffer, number, number, Buffer | false][];
+      paused: boolean;
+    };
+    const tally = await this.#look.tally();
+    return queues.map(([name, available, completed, packed]) => {
+      const settings = toSettings(packed);
+      const queue = String(name);
+      return {
+        queue,
+        ...none,
+        ...tally.get(queue),
+        available,
+        completed,
+        settings: paused ? { ...settings, paused } : settings,
+      };
+    });
+  }
+
+  async servers(): Promise<readonly ServerRecord[]> {
+    this.#assertOpen();
+    const all = (await this.#ask('servers', {})) as [Buffer, number, number][];
+    return all.map(([info, beatAt, running]) => ({ ...(JSON.parse(String(info)) as B.ServerInfo), beatAt, running }));
+  }
+
+  async get(id: string): Promise<JobRecord | undefined> {
+    return (await this.list({ ids: [id] }, { limit: 1 })).jobs[0];
+  }
+
+  async list(
+    filter: JobFilter,
+    page: Page = {},
+  ): Promise<{ readonly jobs: readonly JobRecord[]; readonly next?: string }> {
+    this.#assertOpen();
+    check.assertFilter(filter);
+    this.#refusals.filter(filter);
+    check.assertPage(page);
+    const { found, next } = await this.#look.page(filter, page.after, page.limit ?? 100);
+    const jobs = found.map(({ job }) => job);
+    return next === undefined ? { jobs } : { jobs, next };
+  }
+
+  async act(
+    action: Action,
+    filter: JobFilter,
+    page: Page = {},
+  ): Promise<{ readonly count: number; readonly next?: string }> {
+    this.#assertOpen();
+    check.assertAction(action);
+    check.assertFilter(filter);
+    this.#refusals.filter(filter);
+    check.assertPage(page);
+    // What is put off would be met again further on, so it is looked for before any is.
+    const isPutOff = action.kind === 'retry' && ((action.at ?? 0) > this.#now() || (action.every ?? 0) > 0);
+    const limit = isPutOff ? scanLimit : (page.limit ?? 1_000);
+    const { found, next: behind } = await this.#look.page(filter, page.after, limit);
+    const next = isPutOff ? undefined : behind;
+    const wanted = found.filter(({ job }) => concerns(action, job, filter));
+    if (wanted.length === 0) return next === undefined ? { count: 0 } : { count: 0, next };
+    const jobs = wanted.flatMap(({ from, item, queue, bytes }) => [from, item, queue, bytes]);
+    const count = (await this.#change('act', { jobs, ...packAction(action, this.#settings.manner) })) as number;
+    return next === undefined ? { count } : { count, next: this.#look.after(next, wanted) };
+  }
+
+  async update(): Promise<readonly B.ChangeResult[]> {
+    this.#assertOpen();
+    this.#refusals.refuse('update', 'a change of waiting jobs');
+  }
+
+  /** Only whether it is paused, for our servers, and after how many crashes a job goes to `failed`. */
+  async configure(queue: string, change: SettingsChange): Promise<QueueSettings> {
+    this.#assertOpen();
+    const isName = typeof queue === 'string' && queue.length > 0 && queue.isWellFormed();
+    assertOption('queue', queue, isName, 'a non-empty, well-formed string');
+    this.#refusals.settings(change);
+    for (;;) {
+      const before = (await this.#ask('settings', { queue })) as Buffer | false;
+      const settings = changed(toSettings(before), change);
+      const after = encode({ paused: settings.paused, maxCrashes: settings.maxCrashes });
+      if (await this.#change('configure', { queue, before, after })) return settings;
+    }
+  }
+
+  async events(): Promise<JobEvents> {
+    this.#assertOpen();
+    return { events: [], last: 0, missed: false };
+  }
+
+  #assertOpen(): void {
+    if (this.#state !== 'open') throw new MillraceError('BACKEND_CLOSED', { backend: this.name });
+  }
+
+  #now(): number {
+    return Math.ceil(this.#settings.clock?.now() ?? Date.now());
+  }
+
+  /** Asks what changes nothing, or what bears being done twice. */
+  async #ask(command: Command, request: Request): Promise<Received> {
+    const timed = this.#settings.clock ? { ...request, now: this.#now() } : request;
+    try {
+      return decode(await this.#link.run(scriptOf(command, this.#isModern), this.#settings.prefix, encode(timed)));
+    } catch (error) {
+      if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
+        throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
+      }
+      throw error;
+    }
+  }
+
+  /** Asks for what must be done once. */
+  #change(command: Command, request: Request): Promise<Received> {
+    return this.#turns.take((turn) => this.#ask(command, { ...request, who: this.#who, turn }));
+  }
+}
+
+/** The texts of a crash, in halves around what differs. */
+const death = new MillraceError('SERVER_DIED', { server: '\n' });
+const quarantine = new MillraceError('JOB_QUARANTINED', { crashes: Number.NaN });
+const crashTexts = {
+  died: death.message.split('\n'),
+  quarantined: quarantine.message.split('NaN'),
+  code: death.code,
+};
+
+const none = { scheduled: 0, running: 0, retryable: 0, discarded: 0, cancelled: 0, quarantined: 0 };
+
+/** Jobs in a state that the action has no meaning for are left alone. */
+function concerns({ kind }: Action, { state }: JobRecord, { ids, states }: JobFilter): boolean {
+  const isEnded = state === 'discarded' || state === 'cancelled' || state === 'quarantined';
+  if (kind === 'remove') return state !== 'running';
+  if (kind === 'cancel') return !isEnded;
+  if (kind === 'discard') return !isEnded && state !== 'running';
+  // A job that kills servers runs again only when that is meant.
+  const isMeant = state !== 'quarantined' || ids !== undefined || states?.includes(state) === true;
+  return state !== 'available' && state !== 'running' && isMeant;
+}
+
+function toTaken(answer: Received): B.SettleResult[] {
+  return Array.from(String(answer), (digit) => (digit === '1' ? 'taken' : 'stale'));
+}
+
+function toSettings(packed: Buffer | false): QueueSettings {
+  return packed ? changed(defaultSettings, decode(packed, 'text') as SettingsChange) : defaultSettings;
+}
+
+function toText(value: Received): Received {
+  if (Buffer.isBuffer(value)) return String(value);
+  if (Array.isArray(value)) return value.map(toText);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, toText(each)]));
+}

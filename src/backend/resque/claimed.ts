@@ -1,0 +1,71 @@
+/** From the answer of a claim to jobs; what is no job is told apart. */
+import { MillraceError } from '../../errors.ts';
+import { codecHeader } from '../../job/codec.ts';
+import type { AttemptError, ClaimedJob, Outcome } from '../backend.ts';
+import type { Settings } from './options.ts';
+import { fromPayload, idOf } from './payload.ts';
+import { PRIORITY } from './seen.ts';
+
+/** See lua/commands/claim.lua; places count from 1. */
+export interface ClaimAnswer {
+  readonly queues: readonly number[];
+  readonly payloads: readonly Buffer[];
+  readonly claims: readonly number[];
+  readonly noted: readonly number[];
+  readonly nextAt?: number;
+}
+
+export interface Claimed {
+  readonly jobs: readonly ClaimedJob[];
+  /** How those end that nobody could run. */
+  readonly unreadable: readonly Outcome[];
+}
+
+export function toClaimed(
+  { queues: places, payloads, claims, noted }: ClaimAnswer,
+  queues: readonly string[],
+  { numbers, attempts }: Pick<Settings, 'numbers' | 'attempts'>,
+  now: number,
+): Claimed {
+  const jobs: ClaimedJob[] = [];
+  const unreadable: Outcome[] = [];
+  let note = 0;
+  for (const [i, bytes] of payloads.entries()) {
+    const queue = queues[(places[i] as number) - 1] as string;
+    const id = idOf(queue, bytes);
+    const claim = claims[i] as number;
+    const parts = fromPayload(bytes);
+    let [attempt, crashes] = [1, 0];
+    if (noted[note] === i + 1) {
+      [attempt, crashes] = [noted[note + 1] as number, noted[note + 2] as number];
+      note += 3;
+    }
+    if (!parts) {
+      unreadable.push({ id, claim, ending: { kind: 'discarded', error: noJob(queue, now) } });
+      continue;
+    }
+    jobs.push({
+      id,
+      queue,
+      name: parts.name,
+      payload: parts.args,
+      priority: PRIORITY,
+      attempt,
+      maxAttempts: Math.max(attempt, attempts),
+      crashes,
+      claim,
+      addedAt: now,
+      runAt: now,
+      ...(numbers === 'lossless' && { headers: lossless }),
+    });
+  }
+  return { jobs, unreadable };
+}
+
+const lossless = { [codecHeader]: 'lossless-json' };
+
+function noJob(queue: string, at: number): AttemptError {
+  const reason = 'expected a JSON object with a class';
+  const { message, code } = new MillraceError('JOB_UNREADABLE', { queue, reason });
+  return { attempt: 1, at, message, code };
+}
