@@ -5,7 +5,7 @@
  * While it is being read calls wait for it; when nobody can tell, the old one stays. A server that is not in it any more is
  * left: what it owes is sent again elsewhere.
  */
-import { toError } from '../../errors.ts';
+import { MillraceError, toError } from '../../errors.ts';
 import { type Place, showPlace } from './address.ts';
 import { wrongScheme } from './info.ts';
 import type { Route, RouteOptions } from './route.ts';
@@ -129,6 +129,7 @@ export class ClusterRoute implements Route {
         return;
       } catch (error) {
         this.#stop.signal.throwIfAborted();
+        if (error instanceof MillraceError) throw error;
         const { message } = toError(error);
         if (/cluster support disabled/.test(message)) throw wrongScheme(false, address.name);
         if (/^(NOAUTH|WRONGPASS|NOPERM) /.test(message)) throw error; // no other node will let it in

@@ -5,7 +5,7 @@
  * Hearing of it matters: a master that was replaced goes on taking writes, until it is told ten seconds later, and then
  * throws them away.
  */
-import { toError } from '../../errors.ts';
+import { MillraceError, toError } from '../../errors.ts';
 import { type Address, type Place, showPlace } from './address.ts';
 import { Connection } from './connection.ts';
 import { isReply } from './driver.ts';
@@ -50,8 +50,8 @@ export class Sentinels {
         return master;
       } catch (error) {
         if (stop.aborted) throw error;
-        // Its own greeting refuses this program: no other sentinel will help, and waiting will not.
-        if (isReply(error)) throw error;
+        // It refuses this program, or the driver is missing: no other sentinel will help, and waiting will not.
+        if (isReply(error) || error instanceof MillraceError) throw error;
         last = `${showPlace(place)}: ${toError(error).message}`;
       }
     }
