@@ -15,6 +15,7 @@
  *
  * Every behaviour below is a sentence in `conformance.ts`, and each backend passes all of them.
  */
+import type { Backoff } from '../job/backoff.ts';
 import type { Action, JobFilter, Page } from './filter.ts';
 import type { NewJob } from './new-job.ts';
 import type { AttemptError, JobEvents, JobRecord, LogLine, QueueCounts, ServerInfo, ServerRecord } from './records.ts';
@@ -143,6 +144,9 @@ export interface Order {
   readonly reason: string;
 }
 
+/** What somebody wants of a whole server, at a dashboard that others bring along: that it claims nothing more, or ends. */
+export type Signal = 'quiet' | 'stop';
+
 /** Of a waiting job; what is absent stays. */
 export interface JobChange {
   readonly id: string;
@@ -187,6 +191,8 @@ export interface Backend {
   readonly name: string;
   /** What this backend cannot do, and why, as a sentence. Using it rejects with NOT_SUPPORTED. Absent: it can do all. */
   readonly lacks?: Readonly<Partial<Record<Capability, string>>>;
+  /** The wait before the next attempt of a job whose definition names none. Absent: `polynomial()`. */
+  readonly backoff?: Backoff;
 
   /** Once in the life of the object: after `close` it rejects with BACKEND_CLOSED. */
   open(): Promise<void>;
@@ -224,6 +230,8 @@ export interface Backend {
   rescue(lease: number): Promise<number>;
   /** What others want of the jobs that this server runs. An order stands until its job is settled. */
   orders(server: string): Promise<readonly Order[]>;
+  /** What others want of the server itself. It stands until the server leaves. Absent: there is nobody who could. */
+  signal?(server: string): Promise<Signal | undefined>;
   /**
    * Removes what retention no longer keeps, a bounded number at a time: first what is over a count, the oldest; then what
    * ended its age ago or longer. Forgets periods of unique rules, keys and `once` keys that are over. Resolves to how many

@@ -42,6 +42,9 @@ export function polynomial(): Backoff {
   return (attempt, random) => Math.round(1000 * (attempt ** 4 + 15 + 10 * attempt * random()));
 }
 
+/** Of jobs that name none, unless their backend has its own. */
+export const defaultBackoff = polynomial();
+
 /** The same wait every time, ms. */
 export function fixed(ms: number): Backoff {
   assertOption('ms', ms, ms >= 0, 'a number of milliseconds from 0');

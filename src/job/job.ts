@@ -7,7 +7,7 @@
  * `run` returns. Nothing happens when a job is defined; a JobServer runs it, a Client enqueues it.
  */
 import { assertKnown, assertOption } from '../errors.ts';
-import { type Backoff, polynomial } from './backoff.ts';
+import { type Backoff, defaultBackoff } from './backoff.ts';
 import { type Codec, json } from './codec.ts';
 import type { Control } from './control.ts';
 import type { StandardSchema } from './schema.ts';
@@ -64,7 +64,7 @@ export interface JobOptions<Payload = unknown> {
   readonly maxAttempts?: number;
   /** 0 is served first. Integer 0–9. Default 4. */
   readonly priority?: number;
-  /** The wait before the next attempt. Default `polynomial()`: about 20 days for 25 attempts. */
+  /** The wait before the next attempt. Default that of the backend, or `polynomial()`: about 20 days for 25 attempts. */
   readonly backoff?: Backoff;
   /** False: this error will not go away, so the job is discarded at once. Default: every error is worth a retry. */
   readonly retryIf?: (error: Error, job: JobContext) => boolean;
@@ -202,7 +202,7 @@ export function defineJob(
   job: Named<string, unknown> & Handlers & { readonly schema?: StandardSchema },
 ): JobDefinition {
   assertKnown(job, known);
-  const { name, queue = 'default', maxAttempts = 25, priority = 4, backoff = polynomial(), grace = 5_000 } = job;
+  const { name, queue = 'default', maxAttempts = 25, priority = 4, backoff = defaultBackoff, grace = 5_000 } = job;
   const { timeout, keepFor, retryIf, key, tags = [], unique, codec = json, schema } = job;
   const isFunction = (value: unknown) => typeof value === 'function';
   assertOption('name', name, typeof name === 'string' && name.length > 0, 'a non-empty string');

@@ -9,10 +9,10 @@
  *           , and attempts are left ──────▶ failed, again after the back-off
  *           , and none are left ──────────▶ failed for good
  */
-import type { AttemptError, ClaimedJob, Ending } from '../backend/backend.ts';
+import type { AttemptError, Backend, ClaimedJob, Ending } from '../backend/backend.ts';
 import type { Clock } from '../clock.ts';
 import { assertOption, isError, type MillraceError, toError } from '../errors.ts';
-import { type Backoff, polynomial } from '../job/backoff.ts';
+import { type Backoff, defaultBackoff } from '../job/backoff.ts';
 import type { Control } from '../job/control.ts';
 import type { JobDefinition } from '../job/job.ts';
 import type { Observer } from './events.ts';
@@ -20,6 +20,7 @@ import type { Settled } from './middleware.ts';
 import type { Attempt } from './run.ts';
 
 export interface ConcludeOptions {
+  readonly backend: Pick<Backend, 'backoff'>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly observe: Observer | undefined;
@@ -33,9 +34,6 @@ const MAX_TIME = 8.64e15;
 
 const COMPLETED: Ending = { kind: 'completed' };
 const RETURNED: Ending = { kind: 'returned' };
-
-/** For jobs whose definition is not known here, and back-offs that throw or answer nonsense. */
-const defaultBackoff = polynomial();
 
 /** @param took ms, for the observer */
 export function conclude(
@@ -123,7 +121,9 @@ function failed(
     observe?.({ type: 'failed', job, error });
     return { kind: 'failed', error: described };
   }
-  const retryAt = after(waitAfter(definition?.backoff ?? defaultBackoff, job.attempt, random, error), clock);
+  const own = definition?.backoff ?? defaultBackoff;
+  const backoff = own === defaultBackoff ? (options.backend.backoff ?? own) : own;
+  const retryAt = after(waitAfter(backoff, job.attempt, random, error), clock);
   observe?.({ type: 'failed', job, error, retryAt });
   return { kind: 'failed', error: described, retryAt };
 }

@@ -2,7 +2,7 @@
  * What a JobServer tells about itself: one stream of small facts, for logs, metrics and tests.
  * An observer must not throw and should be quick: it runs on the path of every job.
  */
-import type { ClaimedJob } from '../backend/backend.ts';
+import type { ClaimedJob, Signal } from '../backend/backend.ts';
 
 export type ServerEvent =
   /** A claim brought this many jobs; 0 means that nothing was available. */
@@ -35,6 +35,8 @@ export type ServerEvent =
   | { readonly type: 'skipped'; readonly schedule: string; readonly tick: number; readonly nextAt: number | undefined }
   /** A due schedule cannot be read by this server, or its jobs are refused; told once. Looked at again within a minute. */
   | { readonly type: 'schedule-error'; readonly schedule: string; readonly error: Error }
+  /** Somebody at a dashboard wants the server to claim nothing more, or to stop; it does. Told once each. */
+  | { readonly type: 'signal'; readonly signal: Signal }
   /** The backend did not answer; the server tries again after `retryIn` ms. */
   | { readonly type: 'backend-error'; readonly error: Error; readonly doing: string; readonly retryIn: number };
 

@@ -4,7 +4,7 @@
  * The backend says when there may be some; a look at each beat makes good for a word that got lost. An order stands in the
  * backend until its job is settled, so reading it twice does nothing, and forgetting it is not possible.
  */
-import type { Backend, ClaimedJob, Order } from '../backend/backend.ts';
+import type { Backend, ClaimedJob, Order, Signal } from '../backend/backend.ts';
 import { toError } from '../errors.ts';
 import type { Observer } from './events.ts';
 import { isFor } from './executor.ts';
@@ -15,6 +15,8 @@ export interface OrdersOptions {
   readonly observe: Observer | undefined;
   /** Called with each order whenever they are read. */
   readonly carryOut: (order: Order) => void;
+  /** Called whenever somebody wants something of the server itself. */
+  readonly obey: (signal: Signal) => void;
 }
 
 export class Orders {
@@ -50,12 +52,14 @@ export class Orders {
   }
 
   async #read(): Promise<void> {
-    const { backend, server, observe, carryOut } = this.#options;
+    const { backend, server, observe, carryOut, obey } = this.#options;
     while (this.#again) {
       this.#again = false;
       try {
         this.#standing = await backend.orders(server);
         for (const order of this.#standing) carryOut(order);
+        const signal = await backend.signal?.(server);
+        if (signal) obey(signal);
       } catch (error) {
         observe?.({ type: 'backend-error', error: toError(error), doing: 'orders', retryIn: 0 });
       }

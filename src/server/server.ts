@@ -15,9 +15,9 @@
 import { AsyncResource } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Backend } from '../backend/backend.ts';
+import type { Backend, Signal } from '../backend/backend.ts';
 import { type Clock, sleep, systemClock } from '../clock.ts';
-import { assertOption, MillraceError } from '../errors.ts';
+import { assertOption, MillraceError, toError } from '../errors.ts';
 import type { Control } from '../job/control.ts';
 import type { JobDefinition } from '../job/job.ts';
 import { type WorkerBody, type WorkerClassOptions, workerClass } from '../job/worker-class.ts';
@@ -25,6 +25,7 @@ import { Service } from '../lifecycle.ts';
 import { Dispatcher } from '../pool/dispatcher.ts';
 import { Ring } from '../pool/ring.ts';
 import { Ahead } from './ahead.ts';
+import type { Observer } from './events.ts';
 import { Executor, type Work } from './executor.ts';
 import { Fetcher } from './fetcher.ts';
 import { Heart } from './heart.ts';
@@ -60,6 +61,7 @@ export class JobServer extends Service {
   #batchSize = 1;
   readonly #assemble: () => Parts;
   #parts: Parts | undefined;
+  #told: Signal | undefined;
 
   constructor(options: JobServerOptions) {
     super();
@@ -129,6 +131,7 @@ export class JobServer extends Service {
           const waiting = router.withdraw(order);
           if (waiting) executor.drop(waiting, order);
         },
+        obey: (signal) => this.#obey(signal, observe),
       });
       const heart = new Heart({
         ...shared,
@@ -172,14 +175,32 @@ export class JobServer extends Service {
     return definition;
   }
 
+  /** The signal stands in the backend, so it comes again and again. */
+  #obey(signal: Signal, observe: Observer | undefined): void {
+    if (this.#told === signal) return;
+    this.#told = signal;
+    observe?.({ type: 'signal', signal });
+    this.quiet();
+    if (signal === 'quiet') return;
+    this.stop().catch((error) => {
+      observe?.({ type: 'backend-error', error: toError(error), doing: 'leave', retryIn: 0 });
+    });
+  }
+
   #define(job: JobDefinition): void {
     if (this.#definitions.has(job.name)) throw new MillraceError('JOB_DUPLICATE', { name: job.name });
     this.#definitions.set(job.name, job);
     this.#batchSize = commonBatchSize(this.#definitions.values());
   }
 
+  /** Claims nothing more; what runs and what was claimed goes on. It lasts until the next start. */
+  quiet(): void {
+    void this.#parts?.fetcher.stop();
+  }
+
   protected override async onStart(): Promise<void> {
     const parts = this.#assemble();
+    this.#told = undefined;
     this.#parts = parts;
     this.#leftBehind.holds = true;
     await parts.heart.start();
