@@ -107,18 +107,12 @@ export class RedisBackend implements B.Backend {
   async claim({ server, queues, limit }: B.ClaimRequest): Promise<B.ClaimResult> {
     this.#assertOpen();
     check.assertLimit(limit);
-    const answer = (await this.shard.claim({ server, queues, limit })) as {
-      numbers: number[];
-      records: Buffer[];
-      statuses: Buffer[];
-      nextAt?: number;
-    };
-    await this.shard.learn(answer.records);
-    const jobs = answer.records.map((record, i) => {
-      const idOf = () => this.#ids.format(answer.numbers[i] as number);
-      return toClaimed(record, answer.statuses[i] as Buffer, this.shard.template(record), idOf);
+    const { numbers, records, statuses, nextAt } = await this.shard.claim(server, queues, limit);
+    const jobs = records.map((record, i) => {
+      const idOf = () => this.#ids.format(numbers[i] as number);
+      return toClaimed(record, statuses[i] as Buffer, this.shard.template(record), idOf);
     });
-    return answer.nextAt === undefined ? { jobs } : { jobs, nextAt: answer.nextAt };
+    return nextAt === undefined ? { jobs } : { jobs, nextAt };
   }
 
   async settle(server: string, outcomes: readonly B.Outcome[]): Promise<readonly B.SettleResult[]> {
@@ -161,6 +155,7 @@ export class RedisBackend implements B.Backend {
     // First, or its next beat would register the server again.
     await this.#heart.stop(server);
     await this.shard.change('leave', { id: server });
+    this.shard.forget(server);
   }
 
   async rescue(lease: number): Promise<number> {

@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
-import { MillraceError } from '../../errors.ts';
+import { isError, MillraceError } from '../../errors.ts';
 import { Ids, newStoreId } from '../ids.ts';
 import type { JobRecord } from '../records.ts';
 import { ScriptError } from './failure.ts';
@@ -18,6 +18,15 @@ import { type Seen, type Template, templateOf, toRecord } from './shown.ts';
 import { Turns } from './turns.ts';
 
 export type Request = { readonly [name: string]: Sendable };
+
+/** What a claim is answered. */
+export interface Claim {
+  readonly numbers: readonly number[];
+  readonly records: readonly Buffer[];
+  readonly statuses: readonly Buffer[];
+  readonly nextAt?: number;
+  readonly lost: readonly number[];
+}
 
 export interface ShardOptions {
   /** Default: that of the Redis server. */
@@ -43,6 +52,8 @@ export class Shard {
   /** Of the calls that change something, and of the claims: as many as scripts remember answers. */
   readonly #turns = new Turns(64);
   readonly #claims = new Turns(16);
+  /** By server: claims whose answers never came. */
+  readonly #lost = new Map<string, Set<number>>();
 
   constructor(link: Link, tag: string, who: string, { clock, common }: ShardOptions = {}) {
     this.prefix = `{${tag}}:`;
@@ -85,8 +96,30 @@ export class Shard {
     return this.#turns.take((turn) => this.ask(command, { ...request, who: this.who, turn }));
   }
 
-  claim(request: Request): Promise<Received> {
-    return this.#claims.take((turn) => this.ask('claim', { ...request, claimer: this.who, turn }));
+  /**
+   * Once in the life of its jobs: a claim that was given up may have been made all the same, and then nobody would run what it
+   * gave, so the next one of the same server gets it.
+   */
+  claim(server: string, queues: readonly string[], limit: number): Promise<Claim> {
+    return this.#claims.take(async (turn) => {
+      const lost = this.#lost.get(server) ?? new Set();
+      const request = { server, queues, limit, claimer: `${this.who}:${server}`, turn, lost: [...lost] };
+      try {
+        const claim = (await this.ask('claim', request)) as unknown as Claim;
+        await this.learn(claim.records);
+        for (const known of request.lost) if (!claim.lost.includes(known)) lost.delete(known);
+        if (lost.size === 0) this.#lost.delete(server);
+        return claim;
+      } catch (error) {
+        if (isError(error, 'BACKEND_UNAVAILABLE')) this.#lost.set(server, lost.add(turn));
+        throw error;
+      }
+    });
+  }
+
+  /** The server has left. */
+  forget(server: string): void {
+    this.#lost.delete(server);
   }
 
   /** What the records name by a number, as far as it was not met before. */

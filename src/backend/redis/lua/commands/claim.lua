@@ -1,28 +1,79 @@
 -- Hands jobs to a server.
 --
--- ask.server, ask.queues, ask.limit; ask.claimer and ask.turn name the call. The answer: numbers, records and statuses in
--- the same order ('' for a job that runs for the first time), and `nextAt`.
+-- ask.server, ask.queues, ask.limit; ask.claimer and ask.turn name the call, ask.lost those before it whose answers never came.
+-- The answer: numbers, records and statuses in the same order ('' for a job that runs for the first time), `nextAt`, and
+-- `lost`: those calls of which there is still something to be given.
 
 local server = call('HGET', prefix .. 'server', ask.server)
 if not server then return failure('SERVER_UNKNOWN', ask.server) end
 server = tonumber(server)
 
 local to = { numbers = {}, records = {}, statuses = {}, bytes = 0 }
-local given = prefix .. 'answers:' .. ask.claimer
-local field = 'c' .. ask.turn % 16
 
--- Sent again: what the first try gave, as far as it is still held. The payloads were not kept a second time.
-local seen = call('HGET', given, field)
-if seen and struct.unpack('>d', seen) == ask.turn then
-  for _, pair in ipairs(cmsgpack.unpack(string.sub(seen, 9))) do
+-- What calls have given: { number, claim } each, without the payloads. The latest 16, and what is left of lost ones.
+local given = prefix .. 'answers:' .. ask.claimer
+local function fieldOf(turn) return 'c' .. turn % 16 end
+local function leftOf(turn) return 'l' .. turn end
+
+local function remember(field, turn, jobs)
+  call('HSET', given, field, struct.pack('>d', turn) .. cmsgpack.pack(jobs))
+  call('PEXPIRE', given, 300000)
+end
+
+-- The turn of the call, -1 for none, and what it gave.
+local function remembered(field)
+  local packed = call('HGET', given, field)
+  if not packed then return -1, {} end
+  local turn = struct.unpack('>d', packed)
+  return turn, cmsgpack.unpack(string.sub(packed, 9))
+end
+
+-- Gives what is still held once more, as far as there is room; returns the rest.
+local function giveAgain(jobs, most)
+  local rest = {}
+  for _, pair in ipairs(jobs) do
     local job = load(pair[1])
     if job and job.state == 'running' and job.server == server and job.claim == pair[2] then
-      to.numbers[#to.numbers + 1] = job.number
-      to.records[#to.records + 1] = job.record
-      to.statuses[#to.statuses + 1] = statusOf(job)
+      if #to.numbers < ask.limit and to.bytes < most then
+        hand(job, statusOf(job), to)
+        to.bytes = to.bytes + #job.record
+      else
+        rest[#rest + 1] = pair
+      end
     end
   end
-  return answer({ numbers = to.numbers, records = to.records, statuses = to.statuses, nextAt = now })
+  return rest
+end
+
+local function claimed(nextAt)
+  local lost = {}
+  for _, turn in ipairs(ask.lost or {}) do
+    if call('HEXISTS', given, leftOf(turn)) == 1 then lost[#lost + 1] = turn end
+  end
+  return answer({ numbers = to.numbers, records = to.records, statuses = to.statuses, nextAt = nextAt, lost = lost })
+end
+
+-- Sent again: what the first try gave. One that comes after newer ones has been given up by who sent it.
+local turn, jobs = remembered(fieldOf(ask.turn))
+if turn >= ask.turn then
+  if turn == ask.turn then giveAgain(jobs, math.huge) end
+  return claimed(now)
+end
+
+for _, lost in ipairs(ask.lost or {}) do
+  local left, rest = remembered(leftOf(lost))
+  local was = left
+  if left < 0 then was, rest = remembered(fieldOf(lost)) end
+  if was <= lost then
+    -- It may still arrive.
+    remember(fieldOf(lost), lost, {})
+    rest = was == lost and giveAgain(rest, MOST_BYTES) or {}
+    if #rest > 0 then
+      remember(leftOf(lost), lost, rest)
+    elseif left == lost then
+      call('HDEL', given, leftOf(lost))
+    end
+  end
 end
 
 local nextAt = math.huge
@@ -35,15 +86,13 @@ for _, name in ipairs(ask.queues) do
   end
 end
 
-local pairsGiven = {}
-for i, number in ipairs(to.numbers) do
-  local status = to.statuses[i]
-  pairsGiven[i] = { number, status == '' and 1 or select(6, struct.unpack('>BBI3I4I3I4', status)) }
-end
-if #pairsGiven > 0 then
-  call('HSET', given, field, struct.pack('>d', ask.turn) .. cmsgpack.pack(pairsGiven))
-  call('PEXPIRE', given, 300000)
+if #to.numbers > 0 then
+  local all = {}
+  for i, number in ipairs(to.numbers) do
+    local status = to.statuses[i]
+    all[i] = { number, status == '' and 1 or select(6, struct.unpack('>BBI3I4I3I4', status)) }
+  end
+  remember(fieldOf(ask.turn), ask.turn, all)
 end
 
-local isShort = #to.numbers < ask.limit and nextAt < math.huge
-return answer({ numbers = to.numbers, records = to.records, statuses = to.statuses, nextAt = isShort and nextAt or nil })
+return claimed(#to.numbers < ask.limit and nextAt < math.huge and nextAt or nil)
