@@ -6,6 +6,8 @@
  *   sqlite:./jobs.db?synchronous=normal   faster on slow disks; a power cut may cost the last commits, a crash does not
  *   sqlite:./app.db?shared=true           in a file that is another program's, beside its tables
  *   redis://localhost:6379/0?namespace=shop   a Redis or Valkey server, shared by many machines; see docs/redis.md
+ *   resque:redis://localhost:6379/0      in the format of Resque, shared with Ruby, Go and node-resque; see docs/resque.md
+ *   sidekiq:redis://localhost:6379/0?version=8   in the format of Sidekiq, shared with Ruby; see docs/sidekiq.md
  */
 import { type Clock, systemClock } from '../clock.ts';
 import { assertOption, MillraceError } from '../errors.ts';
@@ -42,6 +44,14 @@ async function make(url: string, clock: Clock): Promise<Backend> {
   if (/^rediss?(\+[a-z]+)?$/.test(scheme ?? '')) {
     const { openRedis } = await import('./redis/open.ts');
     return openRedis(url, clock);
+  }
+  if (scheme === 'resque') {
+    const { openResque } = await import('./resque/open.ts');
+    return openResque(rest, clock);
+  }
+  if (scheme === 'sidekiq') {
+    const { openSidekiq } = await import('./sidekiq/open.ts');
+    return openSidekiq(rest, clock);
   }
   throw new MillraceError('BACKEND_UNKNOWN', { url: withoutSecrets(url) });
 }
