@@ -1,0 +1,88 @@
+/** The scripts as calls: on one link, under one prefix, each with the moment and the name of who asks. */
+import { randomBytes } from 'node:crypto';
+import { type Clock, systemClock } from '../../clock.ts';
+import { MillraceError } from '../../errors.ts';
+import { ScriptError } from '../redis/failure.ts';
+import type { Link } from '../redis/link.ts';
+import { decode, encode, type Received, type Sendable } from '../redis/msgpack.ts';
+import { Turns } from '../redis/turns.ts';
+import { type Command, scriptOf } from './scripts.ts';
+
+export type Request = { readonly [name: string]: Sendable };
+
+export interface CallsOptions {
+  /** `<namespace>millrace:` */
+  readonly prefix: string;
+  readonly database: number;
+  readonly clock: Clock | undefined;
+}
+
+export class Calls {
+  /** Names this object to the scripts. */
+  readonly who = randomBytes(9).toString('base64url');
+  readonly #link: Link;
+  readonly #options: CallsOptions;
+  readonly #turns = new Turns(64);
+  readonly #claims = new Turns(16);
+  #isModern = false;
+
+  constructor(link: Link, options: CallsOptions) {
+    this.#link = link;
+    this.#options = options;
+  }
+
+  async open(): Promise<void> {
+    await this.#link.open();
+    this.#isModern = Number.parseInt((await this.#link.info()).redisVersion, 10) >= 7;
+  }
+
+  /** For what is written into jobs, as Ruby's clients do. Leases and what is due go by the clock of Redis. */
+  now(): number {
+    return Math.ceil((this.#options.clock ?? systemClock).now());
+  }
+
+  /** As the counters of a day are named. */
+  day(): string {
+    return new Date(this.now()).toISOString().slice(0, 10);
+  }
+
+  /** Asks what changes nothing, or what bears being done twice. */
+  async ask(command: Command, request: Request = {}): Promise<Received> {
+    const { prefix, database, clock } = this.#options;
+    const message = { ...request, db: database, ...(clock && { now: this.now() }) };
+    try {
+      return decode(await this.#link.run(scriptOf(command, this.#isModern), prefix, encode(message)));
+    } catch (error) {
+      if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
+        throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
+      }
+      throw error;
+    }
+  }
+
+  /** Asks for what must be done once. */
+  change(command: Command, request: Request): Promise<Received> {
+    return this.#turns.take((turn) => this.ask(command, { ...request, who: this.who, turn }));
+  }
+
+  /** The same for a claim, whose answer is not kept but read again from what is held. */
+  claim(request: Request): Promise<Received> {
+    return this.#claims.take((turn) => this.ask('claim', { ...request, who: this.who, turn, claimer: true }));
+  }
+
+  /** Jobs by queue in a set, page by page: Redis does other things in between. */
+  async tally(place: 'schedule' | 'retry' | 'dead' | 'cancelled'): Promise<Map<string, number>> {
+    const all = new Map<string, number>();
+    for (let from = 0; ; from += TALLY) {
+      const [size, ...pairs] = (await this.ask('tally', { place, from, count: TALLY })) as [number, ...Received[]];
+      for (let i = 0; i < pairs.length; i += 2) {
+        const queue = String(pairs[i]);
+        all.set(queue, (all.get(queue) ?? 0) + (pairs[i + 1] as number));
+      }
+      if (size < TALLY) return all;
+    }
+  }
+}
+
+/** Jobs of a set that are counted at once. */
+const TALLY = 1_000;
