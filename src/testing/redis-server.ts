@@ -48,7 +48,6 @@ export class RedisServer {
   readonly #options: RedisServerOptions;
   #port = 0;
   #child: ChildProcess | undefined;
-  #guard: ChildProcess | undefined;
   #log = '';
 
   private constructor(folder: string, options: RedisServerOptions) {
@@ -153,13 +152,12 @@ export class RedisServer {
     const child = spawn(findRedisServer(), [...args, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#log = '';
     this.#child = child;
+    const watch = child.pid === undefined ? undefined : guard(child.pid, this.folder);
     child.once('close', () => {
       if (this.#child === child) this.#child = undefined;
-      this.#guard?.kill('SIGKILL');
-      this.#guard = undefined;
+      watch?.kill('SIGKILL');
     });
     await this.#printed(child, until === 'ready' ? /Ready to accept|Sentinel ID is/ : /Server initialized/);
-    this.#guard = guard(child.pid as number, this.folder);
   }
 
   #printed(child: ChildProcess, line: RegExp): Promise<void> {
