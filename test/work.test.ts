@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, beforeEach, describe, it } from 'node:test';
 import { Client, openBackend, workerClass } from '../src/index.ts';
 import { type RedisServer, startRedis, until } from '../src/testing/redis.ts';
 import { Work } from './support/work.ts';
@@ -31,6 +31,17 @@ const places = {
   redis: () => {
     const url = `${redis.url}?namespace=${made++}`;
     return { url, flags: [`--backend=${url}`] };
+  },
+  resque: () => {
+    const namespace = made++;
+    return {
+      url: `resque:${redis.url}?namespace=${namespace}`,
+      flags: [`-uri=${redis.url}/`, `-namespace=${namespace}:`],
+    };
+  },
+  sidekiq: () => {
+    const url = `sidekiq:${redis.url}?namespace=${made++}`;
+    return { url, flags: [`-uri=${url}`] };
   },
 };
 
@@ -126,6 +137,82 @@ for (const [name, place] of Object.entries(places)) {
   });
 }
 
+describe('millrace work on the jobs of Sidekiq', () => {
+  it('ends as at a signal when somebody presses Stop in its pages', async () => {
+    const { url, flags } = places.sidekiq();
+    const namespace = url.split('=')[1];
+    await enqueue(url, ['Hold', ['one'], 'a'], ['Say', ['later'], 'a']);
+    await using work = new Work([...flags, '-queues=a', '-concurrency=1']);
+    await work.wrote('began one');
+    const [process] = (await redis.command('SMEMBERS', `${namespace}:processes`)) as string[];
+    await redis.command('LPUSH', `${namespace}:${process}-signals`, 'TERM');
+    await work.wrote('stopping, as others wish');
+    work.goOn();
+    assert.equal(await work.ended, 0, work.err);
+    assert.deepEqual(work.said, ['began one', 'ended one']);
+  });
+});
+
+describe('millrace work on the jobs of Resque and goworker', () => {
+  let namespace: string;
+  beforeEach(() => {
+    namespace = `${made++}:`;
+  });
+  const key = (name: string) => `${namespace}${name}`;
+  const push = (...items: string[]) => redis.command('RPUSH', key('queue:a'), ...items);
+  const list = (name: string) => redis.command('LRANGE', key(name), '0', '-1') as Promise<string[]>;
+  const start = (...flags: string[]) =>
+    new Work([`-namespace=${namespace}`, '-queues=a', ...flags], { REDIS_URL: redis.url });
+
+  it('runs what Ruby, goworker and node-resque write, each in its own way', async () => {
+    await push(
+      '{"class":"Say","args":["Ruby <a&b> \u2028",1,null]}',
+      '{"class":"Say","args":["goworker \\u003ca\\u0026b\\u003e"]}',
+      '{"class":"Say","queue":"a","args":["node-resque"]}',
+    );
+    await using work = start('-exit-on-complete', '-concurrency=1');
+    assert.equal(await work.ended, 0, work.err);
+    assert.deepEqual(work.said, ['said a Ruby <a&b> \u2028 1 null', 'said a goworker <a&b>', 'said a node-resque']);
+    assert.equal(await redis.command('GET', key('stat:processed')), '3');
+    assert.deepEqual(await redis.command('SMEMBERS', key('workers')), []);
+  });
+
+  it('writes into `failed` what a goworker would, and goes on (check 8)', async () => {
+    await push('{"class":"Nobody","args":["hi",1]}', '{"class":"Panic","args":[]}', '{"class":"Say","args":["fine"]}');
+    await using work = start('-exit-on-complete', `-uri=${redis.url}?manner=goworker`);
+    assert.equal(await work.ended, 0, work.err);
+    assert.deepEqual(work.said, ['said a fine']);
+    const failed = (await list('failed')).map((item) => JSON.parse(item) as Record<string, unknown>);
+    const told = failed.map(({ exception, error, backtrace, queue }) => [exception, error, backtrace, queue]);
+    assert.deepEqual(told.sort(), [
+      ['Error', 'No worker for Nobody in queue a with args [hi 1]', null, 'a'],
+      ['Error', 'try{}exception{}', null, 'a'],
+    ]);
+  });
+
+  it('leaves what had not begun at the head of its queue, once, at a signal (check 9)', async () => {
+    const [held, next, last] = [
+      '{"class":"Hold","args":["one"]}',
+      '{"class":"Say","args":[1]}',
+      '{"class":"Say","args":[2]}',
+    ];
+    await push(held, next, last);
+    await using work = start('-concurrency=1');
+    await work.wrote('began one');
+    work.kill('SIGTERM');
+    await work.wrote('stopping');
+    work.goOn();
+    assert.equal(await work.ended, 0, work.err);
+    assert.deepEqual(
+      [work.said, await list('queue:a')],
+      [
+        ['began one', 'ended one'],
+        [next, last],
+      ],
+    );
+  });
+});
+
 describe('millrace work', () => {
   it('ends at once at the second signal, and the next one has its job', async () => {
     const { url, flags } = places.sqlite(); // a server of this machine that is gone is seen at once
@@ -147,14 +234,16 @@ describe('millrace work', () => {
 
   it('goes on when Redis was away, which ends a goworker without a word', async () => {
     await using own = await startRedis({ appendfsync: 'always' });
-    await enqueue(own.url, ['Say', ['before'], 'a']);
-    await using work = new Work([`--backend=${own.url}`, '-queues=a', '-interval=0.1']);
+    const url = `resque:${own.url}`;
+    await enqueue(url, ['Say', ['before'], 'a']);
+    await using work = new Work([`-uri=${own.url}?timeout=500`, '-queues=a', '-interval=0.1']);
     await work.wrote('said a before');
     await own.kill();
+    await work.wrote('the backend does not answer; trying again');
     await own.restart();
-    await enqueue(own.url, ['Say', ['after'], 'a']);
+    await enqueue(url, ['Say', ['after'], 'a']);
     await work.wrote('said a after');
-    await until('both are done', async () => (await counts(own.url)).completed === 2);
+    await until('both are done', async () => (await counts(url)).completed === 2);
     work.kill('SIGTERM');
     assert.equal(await work.ended, 0, work.err);
   });

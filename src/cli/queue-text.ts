@@ -4,7 +4,7 @@
  *   high,low        strict: low only when high is empty
  *   high=2,low=1    weights: high comes first in two looks of three; a name without a number has 1
  *
- * One `=` anywhere makes all of it weights. A name without letters is passed over, as is one with a weight of 0 or less; a
+ * One `=` anywhere makes all of it weights. An empty name is passed over, as is one with a weight of 0 or less; a
  * name that comes twice counts once in a list and with the sum of its weights otherwise, which is what it comes to there. Unlike
  * there, blanks around names and numbers are not part of them.
  */

@@ -86,6 +86,16 @@ describe('Where the jobs of goworker are', () => {
     }
   });
 
+  it('tells a backend that is to name its workers as goworker does how often each queue is meant (check 4)', () => {
+    const url = 'resque:redis://a?manner=goworker';
+    const named = (queues: string, uri: string) =>
+      readWorkOptions(['-require=a.ts', `-queues=${queues}`, `-uri=${uri}`], {});
+    assert.equal(named('high=2,low=1', url).url, `${url}&queues=high%2Chigh%2Clow`);
+    assert.equal(named('high,low', 'redis://a?manner=goworker').url, `${url}&queues=high%2Clow`);
+    assert.equal(named('high=2', `${url}&queues=mine`).url, `${url}&queues=mine`);
+    assert.equal(named('high=2', 'redis://a').url, 'resque:redis://a');
+  });
+
   it('may be any other backend', () => {
     for (const url of ['sqlite:jobs.db', 'memory:', 'sidekiq:redis://a', 'resque:redis://a?namespace=b']) {
       assert.equal(read([`-uri=${url}`]).url, url);

@@ -85,7 +85,8 @@ export function readWorkOptions(args: readonly string[], env: NodeJS.ProcessEnv)
   const { queues, require } = options;
   assertOption('--queues', undefined, queues !== undefined, 'given: at least one queue');
   assertOption('--require', undefined, require.length > 0, 'given: a module with worker classes');
-  return { ...options, queues: queues as Queues, url: workUrl(options, env) };
+  const place = { ...options, queues: queues as Queues };
+  return { ...place, url: workUrl(place, env) };
 }
 
 /** A single letter stays what it was. */

@@ -9,8 +9,10 @@
  * redis://localhost:6379/.
  */
 import { assertOption } from '../errors.ts';
+import type { Queues } from '../server/queues.ts';
 
 export interface WorkPlace {
+  readonly queues: Queues;
   readonly uri: string | undefined;
   readonly backend: string | undefined;
   readonly namespace: string | undefined;
@@ -57,5 +59,15 @@ function withWire(given: string, place: WorkPlace, isForeign: boolean): string {
   if (namespace !== undefined) query.set('namespace', namespace.replace(/:$/, ''));
   if (ca !== undefined) query.set('ca', ca);
   if (insecure) query.set('rejectUnauthorized', 'false');
+  const asked = new URLSearchParams(url.slice(url.indexOf('?') + 1));
+  if (isResque && asked.get('manner') === 'goworker' && !asked.has('queues')) {
+    query.set('queues', repeated(place.queues).join());
+  }
   return query.size === 0 ? url : `${url}${url.includes('?') ? '&' : '?'}${query}`;
+}
+
+/** As goworker has the queues in the names of its workers, `high,high,low`; no longer than anybody would read. */
+function repeated(queues: Queues): readonly string[] {
+  if (Array.isArray(queues)) return queues;
+  return Object.entries(queues).flatMap(([name, weight]) => Array<string>(Math.min(100, weight)).fill(name));
 }

@@ -34,6 +34,13 @@ export async function run(args: readonly string[]): Promise<void> {
   const backend = await openBackend(options.url);
   try {
     const completion = new Completion();
+    const over = Promise.withResolvers<void>();
+    if (completes) {
+      void completion.done.then(() => {
+        log('info', 'nothing is left to do');
+        over.resolve();
+      });
+    }
     const server = new JobServer({
       backend,
       jobs,
@@ -44,6 +51,7 @@ export async function run(args: readonly string[]): Promise<void> {
       observe(event) {
         report(event, log);
         completion.see(event);
+        if (event.type === 'signal' && event.signal === 'stop') over.resolve();
       },
     });
     await server.start();
@@ -51,7 +59,7 @@ export async function run(args: readonly string[]): Promise<void> {
     await stopOnSignals([server], {
       signals: ['SIGINT', 'SIGTERM', 'SIGQUIT'],
       onSignal: (signal) => log('info', 'stopping; once more to end at once', { signal }),
-      ...(completes && { until: completion.done.then(() => log('info', 'nothing is left to do')) }),
+      until: over.promise,
     });
   } finally {
     await backend.close();
@@ -82,6 +90,9 @@ function report(event: ServerEvent, log: Log): void {
     }
     case 'rescued':
       log('info', 'took over the jobs of a server that died', { count: event.count });
+      return;
+    case 'signal':
+      log('info', event.signal === 'stop' ? 'stopping, as others wish' : 'starting nothing more, as others wish');
       return;
     case 'backend-error':
       if (isError(event.error, 'BACKEND_CLOSED')) return;
