@@ -1,14 +1,52 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
-import { openBackend, openSink, VirtualClock } from '../src/index.ts';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { type Clock, openBackend, openSink, systemClock, VirtualClock } from '../src/index.ts';
 import { S3Sink } from '../src/sink/s3/s3.ts';
+import { type RedisServer, startRedis } from '../src/testing/redis.ts';
 import { fakeCredentials, startFakeS3 } from '../test/s3/fake.ts';
 import { double, fanOut } from './fan-out.ts';
 import { ingest } from './ingest.ts';
 import { jobServer } from './job-server.ts';
+
+let redis: RedisServer;
+before(async () => {
+  redis = await startRedis();
+});
+after(() => redis.stop());
+
+/** What the study's program prints. */
+const printed = [
+  '[JobServer] [poll] polling',
+  '......mail() begin......',
+  ' args: xcl_168@aliyun.com',
+  ' args: sub',
+  ' args: body',
+  '......mail() end......',
+  '[JobServer] [poll] test_notfound not found',
+  '......sendLog() begin......',
+  ' args: x.log',
+  ' args: c.log',
+  ' args: l.log',
+  '......sendLog() end......',
+  '[JobServer] [poll] polling',
+  '......panic() begin......',
+  '[JobServer] [run] Panicking test exception',
+  '[JobServer] [poll] polling',
+  '......mail() begin......',
+  ' args: xcl_168@aliyun.com2',
+  ' args: sub2',
+  ' args: body2',
+  '......mail() end......',
+  '[JobServer] [poll] polling',
+];
+
+const isNews = (line: string) => !line.endsWith('polling');
 
 describe('the job server of the goworker study', () => {
   it('tells the same story in the same order, and ends cleanly', async () => {
@@ -28,30 +66,39 @@ describe('the job server of the goworker study', () => {
     await backend.close();
     assert.equal(clock.pending, 0);
     const once = lines.filter((line, i) => line !== lines[i - 1]);
-    assert.deepEqual(once, [
-      '[JobServer] [poll] polling',
-      '......mail() begin......',
-      ' args: xcl_168@aliyun.com',
-      ' args: sub',
-      ' args: body',
-      '......mail() end......',
-      '[JobServer] [poll] test_notfound not found',
-      '......sendLog() begin......',
-      ' args: x.log',
-      ' args: c.log',
-      ' args: l.log',
-      '......sendLog() end......',
-      '[JobServer] [poll] polling',
-      '......panic() begin......',
-      '[JobServer] [run] Panicking test exception',
-      '[JobServer] [poll] polling',
-      '......mail() begin......',
-      ' args: xcl_168@aliyun.com2',
-      ' args: sub2',
-      ' args: body2',
-      '......mail() end......',
-      '[JobServer] [poll] polling',
-    ]);
+    assert.deepEqual(once, printed);
+  });
+
+  it('tells it wherever the jobs wait', async () => {
+    // Fifty times as fast, and looks where nothing was found are not counted: how many there are is a matter of time.
+    const clock: Clock = { ...systemClock, timer: (ms, fire, options) => systemClock.timer(ms / 50, fire, options) };
+    const folder = await mkdtemp(join(tmpdir(), 'millrace-example-'));
+    after(() => rm(folder, { recursive: true }));
+    for (const url of [`sqlite:${folder}/jobs.db`, redis.url, `resque:${redis.url}`]) {
+      const lines: string[] = [];
+      const backend = await openBackend(url);
+      const { server, story } = jobServer({ backend, clock, print: (line) => lines.push(line) });
+      await server.start();
+      const all = printed.filter(isNews);
+      await story();
+      while (lines.filter(isNews).length < all.length) await new Promise((resolve) => setImmediate(resolve));
+      await server.stop();
+      await backend.close();
+      assert.deepEqual(lines.filter(isNews), all, url);
+    }
+  });
+});
+
+describe('the worker of the first page of goworker', () => {
+  it('runs what anybody writes into Redis, and ends when all is done', async () => {
+    const item = '{"class":"MyClass","args":["hi","there"]}';
+    await redis.command('RPUSH', 'resque:queue:myqueue', ...Array<string>(100).fill(item));
+    const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
+    const workers = fileURLToPath(new URL('workers.ts', import.meta.url));
+    const flags = [`-require=${workers}`, '-queues=myqueue,delimited,queues', '-exit-on-complete', `-uri=${redis.url}`];
+    const { stdout } = await promisify(execFile)(process.execPath, [main, 'work', ...flags]);
+    const lines = stdout.split('\n').filter((line) => line.startsWith('From'));
+    assert.deepEqual(lines, Array(100).fill('From myqueue, [hi there]'));
   });
 });
 

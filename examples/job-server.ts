@@ -2,8 +2,9 @@
  * The job server of the goworker study, told again: worker classes are registered by name, a client enqueues with
  * arguments, jobs run in ORDER, a class that nobody registered and a worker that panics stop nothing.
  *
- *   node examples/job-server.ts                     runs the story in about ten seconds; Ctrl-C ends it cleanly
- *   node examples/job-server.ts sqlite:jobs.db      the same with durable jobs
+ *   node examples/job-server.ts                            runs the story in about ten seconds; Ctrl-C ends it cleanly
+ *   node examples/job-server.ts sqlite:jobs.db             the same with durable jobs
+ *   node examples/job-server.ts resque:redis://localhost   the same where clients and workers in other languages share the queue
  *
  * To run them in PARALLEL, change `mode`.
  */
@@ -11,13 +12,13 @@ import {
   type Backend,
   Client,
   type Clock,
-  defineJob,
   isError,
   JobServer,
   openBackend,
   type ServerEvent,
   stopOnSignals,
   systemClock,
+  workerClass,
 } from '../src/index.ts';
 
 /** The story's jobs are tried once: what fails is told, not repeated. */
@@ -26,38 +27,34 @@ const once = { maxAttempts: 1 };
 export function jobServer(options: { backend: Backend; clock: Clock; print: (line: string) => void }) {
   const { backend, clock, print } = options;
 
-  const worker = (title: string) => (args: readonly string[]) => {
-    print(`......${title}() begin......`);
-    for (const arg of args) print(` args: ${arg}`);
-    print(`......${title}() end......`);
-  };
-  const mail = defineJob({ ...once, name: 'mail', run: worker('mail') });
-  const log = defineJob({ ...once, name: 'log', run: worker('sendLog') });
-  const exception = defineJob({
-    ...once,
-    name: 'exception',
-    run(_: readonly string[]) {
-      print('......panic() begin......');
-      throw new Error('test exception');
-    },
-  });
-  // A client may know a class that no server here has registered.
-  const unregistered = defineJob({ ...once, name: 'test_notfound', run: worker('never') });
-
   const observe = (event: ServerEvent) => {
     if (event.type === 'claimed' && event.count === 0) print('[JobServer] [poll] polling');
     if (event.type !== 'failed') return;
     if (isError(event.error, 'JOB_UNKNOWN')) print(`[JobServer] [poll] ${event.job.name} not found`);
     else print(`[JobServer] [run] Panicking ${event.error.message}`);
   };
-  const server = new JobServer({
-    backend,
-    clock,
-    observe,
-    jobs: [mail, log, exception],
-    mode: 'order',
-    pollInterval: 2_000,
-  });
+  const server = new JobServer({ backend, clock, observe, mode: 'order', pollInterval: 2_000 });
+
+  const worker =
+    (title: string) =>
+    (_queue: string, ...args: string[]) => {
+      print(`......${title}() begin......`);
+      for (const arg of args) print(` args: ${arg}`);
+      print(`......${title}() end......`);
+    };
+  const mail = server.registerWorkerClass('mail', worker('mail'), once);
+  const log = server.registerWorkerClass('log', worker('sendLog'), once);
+  const exception = server.registerWorkerClass(
+    'exception',
+    (_queue, _text: string) => {
+      print('......panic() begin......');
+      throw new Error('test exception');
+    },
+    once,
+  );
+  // A client may know a class that no server here has registered.
+  const unregistered = workerClass('test_notfound', once);
+
   const client = new Client({ backend, clock });
 
   const pause = (ms: number) => new Promise<void>((resolve) => clock.timer(ms, resolve));
