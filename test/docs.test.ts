@@ -35,7 +35,7 @@ const manuals = [
   },
   {
     title: 'the jobs',
-    pages: [...globSync('docs/jobs/*.md', { cwd: root }).sort(), 'docs/comparison.md'],
+    pages: [...globSync('docs/jobs/*.md', { cwd: root }).sort(), 'docs/comparison.md', 'docs/goworker.md'],
     options: {
       files: [
         'backend/settings.ts',
@@ -49,6 +49,7 @@ const manuals = [
         'job/job.ts',
         'job/rule.ts',
         'job/unique.ts',
+        'job/worker-class.ts',
         'server/options.ts',
         'testing/drain.ts',
         'testing/perform.ts',
