@@ -19,6 +19,7 @@ import * as check from '../check.ts';
 import type { Action, JobFilter, Page } from '../filter.ts';
 import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
 import { Ears } from '../redis/ears.ts';
+import { Heart } from '../redis/heart.ts';
 import type { Link } from '../redis/link.ts';
 import type { Received, Sendable } from '../redis/msgpack.ts';
 import type { DueSchedules, FiringResult, ScheduleRecord } from '../schedule.ts';
@@ -30,7 +31,7 @@ import { Jids } from './jids.ts';
 import { gapsOf, gapsOfFilter, lacks, refuse } from './lacks.ts';
 import { Lookout } from './lookout.ts';
 import { packGroup, type Rewritten, toMove } from './pack.ts';
-import { aboutOf, identityOf, readProcess, worksOf } from './process.ts';
+import { processOf, readProcess, readServer } from './process.ts';
 import { readJob, type Version } from './wire.ts';
 
 export interface SidekiqOptions {
@@ -58,6 +59,7 @@ export class SidekiqBackend implements B.Backend {
   readonly #desk: Desk;
   readonly #claims: Claims;
   readonly #jids = new Jids();
+  readonly #heart = new Heart((server) => this.beat(server));
   readonly #startedAt: number;
   #roundTrip = 0;
   #state: 'new' | 'open' | 'closed' = 'new';
@@ -79,6 +81,7 @@ export class SidekiqBackend implements B.Backend {
     });
     this.#desk = new Desk(this.#calls, version);
     this.#claims = new Claims(this.#calls, version);
+    if (!clock) this.startHeart = (server, heart) => this.#startHeart(server, heart);
   }
 
   /** 15 s and count⁴ more, and up to `10 × (count + 1)` s at random; `count` is 0 at the first failure. */
@@ -96,6 +99,7 @@ export class SidekiqBackend implements B.Backend {
     this.#state = 'closed';
     this.#ears.clear();
     this.#lookout.clear();
+    await this.#heart.close();
     await this.#link.close();
   }
 
@@ -162,23 +166,24 @@ export class SidekiqBackend implements B.Backend {
 
   async beat(server: B.ServerInfo): Promise<void> {
     this.#assertOpen();
-    const began = performance.now();
-    await this.#calls.ask('beat', {
-      id: server.id,
-      info: JSON.stringify(server),
-      identity: identityOf(server),
-      about: aboutOf(server, this.#startedAt),
-      concurrency: server.concurrency,
-      works: worksOf(this.#version),
-      rss: Math.round(process.memoryUsage.rss() / 1024),
-      rtt: this.#roundTrip,
-    });
-    this.#roundTrip = Math.round((performance.now() - began) * 1_000);
+    await this.#calls.ask('beat', { id: server.id, info: JSON.stringify(this.#shown(server)) });
+  }
+
+  /** From a thread of its own. Absent with a clock of the caller's: that thread would have another one. */
+  readonly startHeart?: (server: B.ServerInfo, options: B.HeartOptions) => Promise<void>;
+
+  async #startHeart(server: B.ServerInfo, options: B.HeartOptions): Promise<void> {
+    check.assertHeart(options);
+    await this.beat(server);
+    const make = () => ({ address: this.#link.address, script: this.#calls.script('beat') });
+    this.#heart.start({ server: this.#shown(server), keys: [this.#calls.prefix], options }, make);
   }
 
   async leave(server: string): Promise<void> {
     this.#assertOpen();
+    await this.#heart.stop(server);
     await this.#calls.change('leave', { id: server });
+    this.#claims.forget(server);
   }
 
   async rescue(lease: number): Promise<number> {
@@ -197,7 +202,10 @@ export class SidekiqBackend implements B.Backend {
   /** What the buttons of Sidekiq Web ask for. */
   async signal(server: string): Promise<B.Signal | undefined> {
     this.#assertOpen();
-    const signal = String(await this.#calls.ask('signal', { id: server }));
+    const began = performance.now();
+    const rss = Math.round(process.memoryUsage.rss() / 1024);
+    const signal = String(await this.#calls.ask('signal', { id: server, rss, rtt: this.#roundTrip }));
+    this.#roundTrip = Math.round((performance.now() - began) * 1_000);
     return signal === '' ? undefined : (signal as B.Signal);
   }
 
@@ -255,7 +263,7 @@ export class SidekiqBackend implements B.Backend {
     return all.flatMap(([info, ...rest]) => {
       if (info !== false) {
         const [beatAt, running] = rest as [number, number];
-        return [{ ...(JSON.parse(String(info)) as B.ServerInfo), beatAt, running }];
+        return [{ ...readServer(String(info)), beatAt, running }];
       }
       const [about, busy, beat] = rest.map(String);
       return readProcess(about ?? '', busy ?? '', beat ?? '') ?? [];
@@ -342,6 +350,12 @@ export class SidekiqBackend implements B.Backend {
 
   #assertOpen(): void {
     if (this.#state !== 'open') throw new MillraceError('BACKEND_CLOSED', { backend: this.name });
+  }
+
+  /** With what Sidekiq shows of it. */
+  #shown(server: B.ServerInfo): B.ServerInfo {
+    const shown = { ...server, process: processOf(server, this.#startedAt, this.#version) };
+    return shown;
   }
 
   #assertLook(filter: JobFilter, page: Page): void {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, systemClock } from '../../clock.ts';
 import { MillraceError } from '../../errors.ts';
 import { ScriptError } from '../redis/failure.ts';
-import type { Link } from '../redis/link.ts';
+import type { Link, Script } from '../redis/link.ts';
 import { decode, encode, type Received, type Sendable } from '../redis/msgpack.ts';
 import { Turns } from '../redis/turns.ts';
 import { type Command, scriptOf } from './scripts.ts';
@@ -20,6 +20,7 @@ export interface CallsOptions {
 export class Calls {
   /** Names this object to the scripts. */
   readonly who = randomBytes(9).toString('base64url');
+  readonly prefix: string;
   readonly #link: Link;
   readonly #options: CallsOptions;
   readonly #turns = new Turns(64);
@@ -29,6 +30,7 @@ export class Calls {
   constructor(link: Link, options: CallsOptions) {
     this.#link = link;
     this.#options = options;
+    this.prefix = options.prefix;
   }
 
   async open(): Promise<void> {
@@ -48,10 +50,10 @@ export class Calls {
 
   /** Asks what changes nothing, or what bears being done twice. */
   async ask(command: Command, request: Request = {}): Promise<Received> {
-    const { prefix, database, clock } = this.#options;
+    const { database, clock } = this.#options;
     const message = { ...request, db: database, ...(clock && { now: this.now() }) };
     try {
-      return decode(await this.#link.run(scriptOf(command, this.#isModern), prefix, encode(message)));
+      return decode(await this.#link.run(this.script(command), this.prefix, encode(message)));
     } catch (error) {
       if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
         throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
@@ -65,9 +67,19 @@ export class Calls {
     return this.#turns.take((turn) => this.ask(command, { ...request, who: this.who, turn }));
   }
 
-  /** The same for a claim, whose answer is not kept but read again from what is held. */
-  claim(request: Request): Promise<Received> {
-    return this.#claims.take((turn) => this.ask('claim', { ...request, who: this.who, turn, claimer: true }));
+  /** The same for claims, whose answers are not kept but read again from what is held. */
+  claim<T>(
+    server: string,
+    work: (ask: (request: Request) => Promise<Received>, turn: number) => Promise<T>,
+  ): Promise<T> {
+    const who = `${this.who}:${server}`;
+    return this.#claims.take((turn) =>
+      work((request) => this.ask('claim', { ...request, server, who, turn, claimer: true }), turn),
+    );
+  }
+
+  script(command: Command): Script {
+    return scriptOf(command, this.#isModern);
   }
 
   /** Jobs by queue in a set, page by page: Redis does other things in between. */

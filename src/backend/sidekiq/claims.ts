@@ -5,6 +5,7 @@
  *
  * A job that nobody can read is buried as it is, as Sidekiq does it.
  */
+import { isError } from '../../errors.ts';
 import type { ClaimRequest, ClaimResult } from '../backend.ts';
 import type { Sendable } from '../redis/msgpack.ts';
 import type { Calls } from './calls.ts';
@@ -14,43 +15,72 @@ import { enqueued, readJob, type Version, type WireJob } from './wire.ts';
 /** Rounds of bringing what is due to its queue before a claim; what is left waits for the next one. */
 const ROUNDS = 10;
 
+/** Either what is due, or what was claimed. */
+interface Answer {
+  readonly due?: readonly Buffer[];
+  readonly claims: readonly number[];
+  readonly queues: readonly Buffer[];
+  readonly jobs: readonly Buffer[];
+  readonly crashed: boolean;
+  readonly nextAt?: number;
+}
+
 export class Claims {
   readonly #calls: Calls;
   readonly #version: Version;
+  /** By server: claims whose answers never came, or came to nothing. */
+  readonly #lost = new Map<string, Set<number>>();
 
   constructor(calls: Calls, version: Version) {
     this.#calls = calls;
     this.#version = version;
   }
 
+  /**
+   * A claim that was given up may have been made all the same, and then nobody would run what it gave: so the next one of the same
+   * server puts that back first.
+   */
   async claim({ server, queues, limit }: ClaimRequest): Promise<ClaimResult> {
     for (let round = 1; ; round++) {
-      const answer = (await this.#calls.claim({ server, queues, limit, late: round > ROUNDS })) as {
-        due?: Buffer[];
-        claims: number[];
-        queues: Buffer[];
-        jobs: Buffer[];
-        crashed: boolean;
-        nextAt?: number;
-      };
-      if (answer.due) {
-        await this.#promote(answer.due);
-        continue;
-      }
-      const read = answer.jobs.map(readJob);
-      await this.#bury(server, answer.claims, answer.jobs, read);
-      const crashes = answer.crashed ? await this.#crashesOf(read) : [];
-      const jobs = read.flatMap((job, i) =>
-        job
-          ? [toClaimed(job, String(answer.queues[i]), answer.claims[i] as number, crashes[i] ?? 0, this.#calls.now())]
-          : [],
-      );
-      return answer.nextAt === undefined ? { jobs } : { jobs, nextAt: answer.nextAt };
+      const result = await this.#calls.claim(server, async (ask, turn) => {
+        const lost = this.#lost.get(server) ?? new Set();
+        const sent = [...lost];
+        try {
+          const answer = (await ask({ queues, limit, late: round > ROUNDS, lost: sent })) as unknown as Answer;
+          const read = await this.#read(server, answer);
+          for (const known of sent) lost.delete(known);
+          if (lost.size === 0) this.#lost.delete(server);
+          return read;
+        } catch (error) {
+          if (!isError(error, 'SERVER_UNKNOWN')) this.#lost.set(server, lost.add(turn));
+          throw error;
+        }
+      });
+      if (result) return result;
     }
   }
 
+  /** The server has left. */
+  forget(server: string): void {
+    this.#lost.delete(server);
+  }
+
+  /** Undefined: something was due and has been brought to its list. */
+  async #read(server: string, answer: Answer): Promise<ClaimResult | undefined> {
+    if (answer.due) return this.#promote(answer.due);
+    const { claims, queues, jobs: raws, crashed, nextAt } = answer;
+    const read = raws.map(readJob);
+    await this.#bury(server, claims, raws, read);
+    const crashes = crashed ? await this.#crashesOf(read) : [];
+    const now = this.#calls.now();
+    const jobs = read.flatMap((job, i) =>
+      job ? [toClaimed(job, String(queues[i]), claims[i] as number, crashes[i] ?? 0, now)] : [],
+    );
+    return nextAt === undefined ? { jobs } : { jobs, nextAt };
+  }
+
   /** @param due set, job, set, job, … */
-  async #promote(due: readonly Buffer[]): Promise<void> {
+  async #promote(due: readonly Buffer[]): Promise<undefined> {
     const jobs: Sendable[] = [];
     for (let i = 0; i < due.length; i += 2) {
       const raw = due[i + 1] as Buffer;

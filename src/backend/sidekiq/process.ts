@@ -5,17 +5,28 @@ import type { ServerRecord } from '../records.ts';
 import type { Version } from './wire.ts';
 
 /** `host:pid:12 digits`, the same for every beat of a server. */
-export function identityOf({ id, host, pid }: ServerInfo): string {
+function identityOf({ id, host, pid }: ServerInfo): string {
   return `${host}:${pid}:${createHash('sha1').update(id).digest('hex').slice(0, 12)}`;
 }
 
+/** What the scripts show of a server. @param startedAt ms */
+export function processOf(server: ServerInfo, startedAt: number, version: Version) {
+  return { identity: identityOf(server), about: aboutOf(server, startedAt), works: worksOf(version) };
+}
+
+/** A server of ours as it was stored. */
+export function readServer(info: string): ServerInfo {
+  const { process: _, ...server } = JSON.parse(info) as ServerInfo & { readonly process: unknown };
+  return server;
+}
+
 /** The name of the hash that shows what it does, behind the identity. Sidekiq up to 6.4 has another one. */
-export function worksOf(version: Version): readonly string[] {
+function worksOf(version: Version): readonly string[] {
   return version === 6 ? ['work', 'workers'] : ['work'];
 }
 
 /** What Sidekiq calls the info of a process. @param startedAt ms */
-export function aboutOf(server: ServerInfo, startedAt: number): string {
+function aboutOf(server: ServerInfo, startedAt: number): string {
   const { host, pid, queues, concurrency } = server;
   const weights = Object.fromEntries(queues.map((queue) => [queue, 0]));
   return JSON.stringify({

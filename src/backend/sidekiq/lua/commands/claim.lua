@@ -1,7 +1,7 @@
 -- Hands jobs to a server: taken from their lists and recorded as held in this one step, so a job is always in one place.
 --
--- ask.server, ask.queues, ask.limit; ask.who and ask.turn name the call. While jobs are due it gives none, but those that are
--- due, to be promoted first (unless ask.late). The answer: { due: set, job, … } or { claims, queues, jobs, nextAt, crashed }.
+-- ask.server, ask.queues, ask.limit; ask.who and ask.turn name the call, ask.lost those before it whose answers never came: what
+-- they gave goes back. While jobs are due it gives none, but those that are due, to be promoted first (unless ask.late). The answer: { due: set, job, … } or { claims, queues, jobs, nextAt, crashed }.
 
 local BYTES = 33554432
 
@@ -14,7 +14,9 @@ local crashed = call('EXISTS', own .. 'crashes') == 1
 
 -- Sent again: what the first try gave, as far as it is still held. The jobs were not kept a second time.
 local seen = call('HGET', answers, field)
-if seen and struct.unpack('>d', seen) == ask.turn then
+local last = seen and struct.unpack('>d', seen) or -1
+if last > ask.turn then return answer({ claims = claims, queues = queues, jobs = jobs, nextAt = now, crashed = false }) end
+if last == ask.turn then
   for _, claim in ipairs(cmsgpack.unpack(string.sub(seen, 9))) do
     local record = call('HGET', held, claim)
     if record then
@@ -24,6 +26,25 @@ if seen and struct.unpack('>d', seen) == ask.turn then
   end
   return answer({ claims = claims, queues = queues, jobs = jobs, nextAt = now, crashed = crashed })
 end
+
+local back = {}
+for _, turn in ipairs(ask.lost) do
+  local slot = 'c' .. turn % 16
+  local given = call('HGET', answers, slot)
+  local was = given and struct.unpack('>d', given) or -1
+  for _, claim in ipairs(was == turn and cmsgpack.unpack(string.sub(given, 9)) or {}) do
+    local record = call('HGET', held, claim)
+    if record then
+      record = cmsgpack.unpack(record)
+      back[record[1]] = back[record[1]] or {}
+      table.insert(back[record[1]], record[3])
+      call('HDEL', held, claim)
+    end
+  end
+  -- It may still arrive, and then it gives nothing.
+  if was <= turn then call('HSET', answers, slot, struct.pack('>d', turn) .. cmsgpack.pack({})) end
+end
+for queue, some in pairs(back) do putFirst(queue, some) end
 
 local nextAt
 local due = {}
