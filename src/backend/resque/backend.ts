@@ -16,7 +16,7 @@
  *                  cancelled and quarantined: in `failed`, told apart by their exception. What completed is gone. To remove a
  *                  job that waits is Resque's `dequeue`
  *   addedAt, runAt not on the wire: the moment at which somebody looks, but for delayed jobs
- *   priority, tags, headers, progress, logs   not on the wire, and not kept
+ *   headers, progress, logs   not on the wire, and not kept. Other facts of a job are refused: see lacks.ts
  *
  * DELIVERY is at least once: a job goes out of its queue and into the record of a worker in one step, a server that does not
  * beat any more is found by any of ours, and its jobs go back to the head of their queues. Peers read the same records.

@@ -1,6 +1,5 @@
 /** From the answer of a claim to jobs; what is no job is told apart. */
 import { MillraceError } from '../../errors.ts';
-import { codecHeader } from '../../job/codec.ts';
 import type { AttemptError, ClaimedJob, Outcome } from '../backend.ts';
 import type { Settings } from './options.ts';
 import { fromPayload, idOf } from './payload.ts';
@@ -24,7 +23,7 @@ export interface Claimed {
 export function toClaimed(
   { queues: places, payloads, claims, noted }: ClaimAnswer,
   queues: readonly string[],
-  { numbers, attempts }: Pick<Settings, 'numbers' | 'attempts'>,
+  { attempts }: Pick<Settings, 'attempts'>,
   now: number,
 ): Claimed {
   const jobs: ClaimedJob[] = [];
@@ -56,13 +55,10 @@ export function toClaimed(
       claim,
       addedAt: now,
       runAt: now,
-      ...(numbers === 'lossless' && { headers: lossless }),
     });
   }
   return { jobs, unreadable };
 }
-
-const lossless = { [codecHeader]: 'lossless-json' };
 
 function noJob(queue: string, at: number): AttemptError {
   const reason = 'expected a JSON object with a class';

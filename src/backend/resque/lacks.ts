@@ -1,5 +1,6 @@
 /** What the wire of Resque cannot carry, and who asks for it all the same. */
 import { MillraceError } from '../../errors.ts';
+import { codecHeader } from '../../job/codec.ts';
 import type { Capability, NewJob } from '../backend.ts';
 import type { JobFilter } from '../filter.ts';
 import { changed, defaultSettings, type SettingsChange } from '../settings.ts';
@@ -31,13 +32,15 @@ export class Refusals {
     throw new MillraceError('NOT_SUPPORTED', { backend: this.#backend, what, reason });
   }
 
-  /** Headers are dropped in silence: they come from middleware, which cannot know where a job goes. */
-  job({ id, key, unique, keepFor, priority, tags }: NewJob): void {
+  /** Other headers are dropped in silence: they come from middleware, which cannot know where a job goes. */
+  job({ id, key, unique, keepFor, priority, tags, headers }: NewJob): void {
     if (key !== undefined) this.refuse('keys', 'a job with a key');
     if (unique !== undefined) this.refuse('unique', 'a unique job');
     if (keepFor !== undefined) this.refuse('results', 'a job that is kept');
     if (id !== undefined) this.refuse(undefined, 'an id of your own');
     if (priority !== PRIORITY) this.refuse(undefined, `a priority other than ${PRIORITY}; use queues instead`);
+    const codec = headers?.[codecHeader];
+    if (codec !== undefined) this.refuse(undefined, `the codec ${codec}; a worker class may have \`bigints\``);
     if (tags && tags.length > 0) this.refuse(undefined, 'a job with tags');
   }
 

@@ -2,7 +2,7 @@
  * From a URL to a backend in the format of Resque: `resque:` and the URL of a Redis server, whose query may have the options of
  * ResqueOptions besides those of ../redis/address.ts.
  *
- *   resque:redis://localhost:6379/0?namespace=resque&attempts=5&delivery=at-most-once&manner=goworker&numbers=lossless
+ *   resque:redis://localhost:6379/0?namespace=resque&attempts=5&delivery=at-most-once&manner=goworker
  */
 import { type Clock, systemClock } from '../../clock.ts';
 import type { Backend } from '../backend.ts';
@@ -11,7 +11,7 @@ import { makeLink } from '../redis/link.ts';
 import { ResqueBackend } from './backend.ts';
 import type { ResqueOptions } from './options.ts';
 
-const texts = ['namespace', 'delivery', 'manner', 'numbers', 'queues'] as const;
+const texts = ['namespace', 'delivery', 'manner', 'queues'] as const;
 
 /** @param url of Redis. @param clock Redis's own decides unless this is another one than the system's */
 export function openResque(url: string, clock: Clock): Backend {

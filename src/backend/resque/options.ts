@@ -16,8 +16,6 @@ export interface ResqueOptions {
   readonly manner?: Manner;
   /** Failures after which a job goes to `failed`. Minimum 1. Default 1. */
   readonly attempts?: number;
-  /** How jobs defined with `losslessJson` get integers beyond 2⁵³: whole. Default `'plain'`: for jobs with the default codec. */
-  readonly numbers?: 'plain' | 'lossless';
   /** The queues in the names of workers, as goworker repeats them by their weight: `high,high,low`. Default: each once. */
   readonly queues?: string;
   /** Default: that of the Redis server. */
@@ -35,16 +33,15 @@ export interface Settings extends Required<Omit<ResqueOptions, 'namespace' | 'qu
 /** @throws OPTION_INVALID */
 export function withDefaults(options: ResqueOptions, link: Link): Settings {
   const { namespace = 'resque', delivery = 'at-least-once', manner = 'resque', attempts = 1 } = options;
-  const { numbers = 'plain', queues, clock } = options;
+  const { queues, clock } = options;
   assertOneOf('delivery', delivery, ['at-least-once', 'at-most-once']);
   assertOneOf('manner', manner, ['resque', 'goworker']);
-  assertOneOf('numbers', numbers, ['plain', 'lossless']);
   assertOption('attempts', attempts, Number.isInteger(attempts) && attempts >= 1, 'an integer from 1');
   const inOneSlot = !link.isCluster || /\{[^}]+\}/.test(namespace);
   const braces = 'one with braces, like {resque}: a cluster keeps no two keys together otherwise';
   assertOption('namespace', namespace, inOneSlot, braces);
   const prefix = namespace === '' || namespace.endsWith(':') ? namespace : `${namespace}:`;
-  return { prefix, delivery, manner, attempts, numbers, queues, clock };
+  return { prefix, delivery, manner, attempts, queues, clock };
 }
 
 function assertOneOf(option: string, value: string, values: readonly string[]): void {

@@ -77,7 +77,7 @@ function fromMembers(bytes: Buffer): Parts | undefined {
   const members = membersOf(bytes);
   const name = textOf(members?.get('class'));
   const args = members?.get('args') ?? none;
-  if (!name?.isWellFormed()) return undefined;
+  if (name === undefined || name === '' || !name.isWellFormed()) return undefined;
   if (args.toString() === 'null') return { name, args: none };
   // node-resque takes a single argument without a list around it.
   return { name, args: args[0] === 0x5b ? args : Buffer.concat([Buffer.from('['), args, Buffer.from(']')]) };

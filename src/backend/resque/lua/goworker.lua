@@ -7,7 +7,7 @@ local function goNumber(value)
     precision = precision + 1
   until tonumber(text) == value or precision > 16
   local exponent = tonumber(string.match(text, 'e(.*)$'))
-  if exponent < -4 or exponent >= 21 then return text end
+  if exponent < -4 or exponent >= 6 then return text end
   return string.format('%.' .. math.max(0, precision - 1 - exponent) .. 'f', value)
 end
 
