@@ -19,31 +19,35 @@ const idOf = (results: readonly AddResult[]) => (results[0]?.status === 'stored'
 describe('a server that has lost its last moments', () => {
   it('gives no number twice, so who still runs a lost job cannot settle another one', async () => {
     const redis = await startRedis({ config: { appendonly: 'no' } });
-    const backend = new RedisBackend(makeLink(redis.url));
+    // Two sets of jobs: the server knows the scripts of both as soon as it knows those of one.
+    const sets = ['one', 'two'].map((namespace) => new RedisBackend(makeLink(redis.url), { namespace }));
+    const claim = async (backend: RedisBackend) =>
+      (await backend.claim({ server: 'a', queues: ['q'], limit: 1 })).jobs[0];
     try {
-      await backend.open();
-      await backend.beat(server);
-      await backend.add([{ jobs: [job('kept')] }]);
-      const claim = async () => (await backend.claim({ server: 'a', queues: ['q'], limit: 1 })).jobs[0];
-      const kept = await claim();
-      assert.ok(kept);
+      for (const backend of sets) {
+        await backend.open();
+        await backend.beat(server);
+        await backend.add([{ jobs: [job('kept')] }]);
+      }
+      const kept = await Promise.all(sets.map(claim));
       await redis.command('SAVE');
-
-      const lostId = idOf(await backend.add([{ jobs: [job('lost')] }]));
-      const lost = await claim();
-      assert.equal(lost?.id, lostId);
+      for (const backend of sets) await backend.add([{ jobs: [job('lost')] }]);
+      const lost = await Promise.all(sets.map(claim));
       await redis.restart();
 
-      const newId = idOf(await backend.add([{ jobs: [job('new')] }]));
-      assert.ok(newId && lostId && newId > lostId);
-      assert.equal((await claim())?.id, newId);
-      const ending = { kind: 'completed' } as const;
-      const late = { id: lostId, claim: lost?.claim ?? 0, ending };
-      assert.deepEqual(await backend.settle('a', [late]), ['stale']);
-      assert.deepEqual(await backend.settle('a', [{ id: kept.id, claim: kept.claim, ending }]), ['taken']);
-      assert.equal((await backend.get(newId))?.state, 'running');
+      for (const [i, backend] of sets.entries()) {
+        const [before, late] = [kept[i], lost[i]];
+        assert.ok(before && late);
+        const newId = idOf(await backend.add([{ jobs: [job('new')] }]));
+        assert.ok(newId && newId > late.id);
+        assert.equal((await claim(backend))?.id, newId);
+        const ending = { kind: 'completed' } as const;
+        assert.deepEqual(await backend.settle('a', [{ id: late.id, claim: late.claim, ending }]), ['stale']);
+        assert.deepEqual(await backend.settle('a', [{ id: before.id, claim: before.claim, ending }]), ['taken']);
+        assert.equal((await backend.get(newId))?.state, 'running');
+      }
     } finally {
-      await backend.close();
+      for (const backend of sets) await backend.close();
       await redis.stop();
     }
   });

@@ -19,20 +19,24 @@ export interface Shelf<Command extends string> {
   readonly preludes?: Readonly<Partial<Record<Command, string>>>;
 }
 
-/** `isModern`: for Redis from 7 on, and Valkey. */
-export type ScriptOf<Command extends string> = (command: Command, isModern: boolean) => Script;
+/**
+ * `isModern`: for Redis from 7 on, and Valkey. `key`: where it is to be run. A server knows scripts for all keys together, so
+ * one with a prelude is another one for each key: else only the first key would have its prelude.
+ */
+export type ScriptOf<Command extends string> = (command: Command, isModern: boolean, key?: string) => Script;
 
 /** Puts scripts together when they are first asked for. */
 export function library<Command extends string>(shelf: Shelf<Command>): ScriptOf<Command> {
   const made = new Map<string, Script>();
   const read = (path: string) => readFileSync(new URL(`${path}.lua`, shelf.folder), 'utf8');
-  return (command, isModern) => {
-    const name = `${command}${isModern}`;
+  return (command, isModern, key = '') => {
+    const prelude = shelf.preludes?.[command];
+    const place = prelude === undefined ? '' : `-- ${JSON.stringify(key)}`;
+    const name = `${command}${isModern}${place}`;
     const known = made.get(name);
     if (known) return known;
-    const parts = [...shelf.commands[command].map(read), read(`commands/${command}`)];
+    const parts = [...shelf.commands[command].map(read), read(`commands/${command}`), place];
     const text = [headOf(shelf, command, isModern), ...parts].join('\n');
-    const prelude = shelf.preludes?.[command];
     const sha = createHash('sha1').update(text).digest('hex');
     const script = { name: command, text, sha, ...(prelude !== undefined && { prelude: read(prelude) }) };
     made.set(name, script);
@@ -94,6 +98,8 @@ const commands = {
   told: base,
   enumerate: [...base, 'numbering'],
   runs: base,
+  lock: base,
+  unlock: base,
 } as const;
 
 export type Command = keyof typeof commands;
@@ -103,7 +109,16 @@ export type Command = keyof typeof commands;
  * was taken from a line and is not written anywhere else yet. So these are refused as a whole, and all others may go on: they
  * are how the memory becomes free.
  */
-const growing: ReadonlySet<Command> = new Set(['open', 'add', 'fire', 'putSchedule', 'update', 'keeper', 'intend']);
+const growing: ReadonlySet<Command> = new Set([
+  'open',
+  'add',
+  'fire',
+  'putSchedule',
+  'update',
+  'keeper',
+  'intend',
+  'lock',
+]);
 
 /** They write nothing. */
 const reading: ReadonlySet<Command> = new Set([
