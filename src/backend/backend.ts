@@ -15,6 +15,7 @@
  *
  * Every behaviour below is a sentence in `conformance.ts`, and each backend passes all of them.
  */
+import type { Clock } from '../clock.ts';
 import type { Backoff } from '../job/backoff.ts';
 import type { Action, JobFilter, Page } from './filter.ts';
 import type { NewJob } from './new-job.ts';
@@ -193,6 +194,10 @@ export interface Backend {
   readonly lacks?: Readonly<Partial<Record<Capability, string>>>;
   /** The wait before the next attempt of a job whose definition names none. Absent: `polynomial()`. */
   readonly backoff?: Backoff;
+  /** ms that a server which listens may go without looking by itself. Absent: 1,000. */
+  readonly pollInterval?: number;
+  /** The clock by which its jobs are due, as far as this process knows what it says. Absent: this machine's. */
+  readonly clock?: Clock;
 
   /** Once in the life of the object: after `close` it rejects with BACKEND_CLOSED. */
   open(): Promise<void>;

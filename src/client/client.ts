@@ -79,7 +79,7 @@ export class Client<const Jobs extends readonly JobDefinition[] = readonly []> {
   constructor(options: ClientOptions<Jobs>) {
     assertKnown(options, known);
     const { backend, jobs, maxWaiting, maxPayload = MAX_PAYLOAD, middleware = [] } = options;
-    const { pollInterval = 1_000, clock = systemClock } = options;
+    const { pollInterval = 1_000, clock = backend.clock ?? systemClock } = options;
     assertOption('maxWaiting', maxWaiting, maxWaiting === undefined || maxWaiting >= 1, 'a number from 1');
     assertOption('maxPayload', maxPayload, Number.isInteger(maxPayload) && maxPayload >= 1, 'an integer from 1');
     assertOption('pollInterval', pollInterval, pollInterval >= 1, 'a number of milliseconds from 1');

@@ -67,7 +67,7 @@ export class Inspector {
 
   constructor(options: InspectorOptions) {
     assertKnown(options, { backend: true, jobs: true, pollInterval: true, clock: true });
-    const { backend, jobs = [], pollInterval = 1_000, clock = systemClock } = options;
+    const { backend, jobs = [], pollInterval = 1_000, clock = backend.clock ?? systemClock } = options;
     assertOption('pollInterval', pollInterval, pollInterval >= 1, 'a number of milliseconds from 1');
     for (const job of jobs) this.#jobs.set(job.name, job);
     this.#backend = backend;

@@ -15,6 +15,8 @@ export interface HeartOptions {
   readonly server: ServerInfo;
   readonly lease: number;
   readonly stallTimeout: number;
+  /** ms between looks for orders and for what to tidy, if that is longer than the time between beats. */
+  readonly pollInterval: number;
   readonly clock: Clock;
   readonly observe: Observer | undefined;
   /** Called after jobs of a dead server became available. */
@@ -31,6 +33,7 @@ export class Heart extends Service {
   readonly #pulse = new Int32Array(new SharedArrayBuffer(4));
   #timer: Timer | undefined;
   #sweeping = false;
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: HeartOptions) {
     super();
@@ -62,15 +65,19 @@ export class Heart extends Service {
   }
 
   async #beat(): Promise<void> {
-    const { backend, server, readOrders } = this.#options;
+    const { backend, server, pollInterval, clock, readOrders } = this.#options;
     Atomics.add(this.#pulse, 0, 1);
     // The lease waits for nobody: a slow sweep must not cost it.
     if (!backend.startHeart) void this.#attempt('beat', () => backend.beat(server));
     if (this.#sweeping) return;
     this.#sweeping = true;
     await this.#attempt('rescue', () => this.#rescue());
-    await readOrders();
-    await this.#attempt('tidy', () => this.#tidy());
+    const now = clock.monotonic();
+    if (now - this.#lookedAt >= pollInterval) {
+      this.#lookedAt = now;
+      await readOrders();
+      await this.#attempt('tidy', () => this.#tidy());
+    }
     this.#sweeping = false;
   }
 

@@ -35,7 +35,7 @@ export interface JobServerOptions {
   readonly stallTimeout?: number;
   /** ms that `stop` waits for running jobs before it aborts them. Minimum 0. Default 25,000. */
   readonly stopDeadline?: number;
-  /** ms between claims when nothing wakes the server. Minimum 1. Default 1,000. */
+  /** ms between claims when nothing wakes the server. Minimum 1. Default: what the backend says, or 1,000. */
   readonly pollInterval?: number;
   /** Goes around the body of every job, the first outermost. Default: none. */
   readonly middleware?: readonly PerformMiddleware[];
@@ -64,7 +64,8 @@ export function commonBatchSize(jobs: Iterable<JobDefinition>): number {
 
 /** The options with their defaults, checked. */
 export function withDefaults(options: JobServerOptions) {
-  const { jobs = [], mode = 'parallel', lease = 15_000, stopDeadline = 25_000, pollInterval = 1_000 } = options;
+  const { jobs = [], mode = 'parallel', lease = 15_000, stopDeadline = 25_000 } = options;
+  const { pollInterval = options.backend.pollInterval ?? 1_000 } = options;
   const { workers = mode === 'order' ? 1 : 10, stallTimeout = Math.max(60_000, lease) } = options;
   const { prefetch = mode === 'order' || commonBatchSize(jobs) > 1 ? 0 : 'auto' } = options;
   const { queues, maxAbandoned = workers, middleware = [] } = options;

@@ -65,7 +65,8 @@ export class JobServer extends Service {
 
   constructor(options: JobServerOptions) {
     super();
-    const { backend, jobs = [], observe, clock = systemClock, random = Math.random } = options;
+    const { backend, jobs = [], observe, random = Math.random } = options;
+    const { clock = backend.clock ?? systemClock } = options;
     for (const job of jobs) this.#define(job);
     const settings = withDefaults(options);
     const { workers, prefetch, lease, stallTimeout, pollInterval } = settings;
@@ -138,6 +139,7 @@ export class JobServer extends Service {
         server: { id: this.id, host: hostname(), pid: process.pid, queues: names, concurrency: workers },
         lease,
         stallTimeout,
+        pollInterval,
         onRescue: () => fetcher.wake(),
         readOrders: () => orders.read(),
       });

@@ -105,7 +105,7 @@ export function fleetSuite(name: string, place: Place): void {
     it('never holds two unique jobs at once, whoever adds and whoever is killed', async (t) => {
       const fleet = await Fleet.found(t, place);
       await fleet.inspector.configure(only.queue, { events: 100_000, maxCrashes: 1_000 });
-      const living = new Set(await fleet.servers(4, { queues: ['only'], lease: 1_500 }));
+      const living = new Set(await fleet.servers(4, { queues: ['only'], lease: 3_000 }));
       const producers = await fleet.producers(3);
       for (let i = 0; i < 3; i++) {
         // Whoever runs it now; the next one only after another has gone on with it.
@@ -141,7 +141,7 @@ export function fleetSuite(name: string, place: Place): void {
     it('keeps the order of each key, through failures and a death', async (t) => {
       const fleet = await Fleet.found(t, place);
       await fleet.inspector.configure(step.queue, { events: 100_000 });
-      const servers = await fleet.servers(3, { queues: ['steps'], lease: 1_500 });
+      const servers = await fleet.servers(3, { queues: ['steps'], lease: 3_000 });
       const keys = ['ada', 'bob', 'eve', 'zoe'];
       const numbers = Array.from({ length: 20 }, (_, n) => n);
       // In the order of their numbers, the keys mixed, as they would arrive.
@@ -200,7 +200,7 @@ export function fleetSuite(name: string, place: Place): void {
     it('waits for a result while one server dies and another takes over, and sees how far each is', async (t) => {
       const fleet = await Fleet.found(t, place);
       await fleet.inspector.configure(long.queue, { events: 100 });
-      const first = await fleet.server({ queues: ['long'], lease: 1_500 });
+      const first = await fleet.server({ queues: ['long'], lease: 3_000 });
       const handle = await fleet.client.enqueue(long, null);
       const result = handle.result();
       await fleet.event(({ kind }) => kind === 'progress');
@@ -210,7 +210,7 @@ export function fleetSuite(name: string, place: Place): void {
         ['running', { page: 1 }, [`begun by ${first.pid}`]],
       );
 
-      const second = await fleet.server({ queues: ['long'], lease: 1_500 });
+      const second = await fleet.server({ queues: ['long'], lease: 3_000 });
       await fleet.kill(first);
       assert.deepEqual(await result, { by: second.pid });
       const done = await handle.get();
@@ -223,11 +223,11 @@ export function fleetSuite(name: string, place: Place): void {
     it('gives the jobs of a server that sleeps too long to another, and has it back when it wakes', async (t) => {
       const fleet = await Fleet.found(t, place);
       await fleet.inspector.configure(long.queue, { events: 100 });
-      const sleeper = await fleet.server({ queues: ['long', 'other'], lease: 1_000 });
+      const sleeper = await fleet.server({ queues: ['long', 'other'], lease: 2_000 });
       const handle = await fleet.client.enqueue(long, null);
       await fleet.event(({ kind }) => kind === 'progress');
       sleeper.process.kill('SIGSTOP');
-      const second = await fleet.server({ queues: ['long'], lease: 1_000 });
+      const second = await fleet.server({ queues: ['long'], lease: 2_000 });
       assert.deepEqual(await handle.result(), { by: second.pid });
 
       sleeper.process.kill('SIGCONT');

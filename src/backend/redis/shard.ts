@@ -14,6 +14,7 @@ import type { Link, Script } from './link.ts';
 import { decode, encode, type Received, type Sendable } from './msgpack.ts';
 import { toId } from './pack.ts';
 import { type Command, scriptOf } from './scripts.ts';
+import { ServerClock } from './server-clock.ts';
 import { type Seen, type Template, templateOf, toRecord } from './shown.ts';
 import { Turns } from './turns.ts';
 
@@ -24,6 +25,7 @@ export interface Claim {
   readonly numbers: readonly number[];
   readonly records: readonly Buffer[];
   readonly statuses: readonly Buffer[];
+  readonly now: number;
   readonly nextAt?: number;
   readonly lost: readonly number[];
 }
@@ -42,6 +44,8 @@ export class Shard {
   /** What all of its keys begin with. */
   readonly prefix: string;
   readonly who: string;
+  /** Of the Redis server. */
+  readonly time = new ServerClock();
   readonly #link: Link;
   readonly #clock: Clock | undefined;
   readonly #common: (() => Request) | undefined;
@@ -66,7 +70,10 @@ export class Shard {
   /** The link is open. */
   async open(isModern: boolean): Promise<void> {
     this.#isModern = isModern;
-    this.#ids = new Ids(String(await this.ask('open', { store: newStoreId() })));
+    const sentAt = this.time.mark();
+    const [store, now] = (await this.ask('open', { store: newStoreId() })) as [Buffer, number];
+    this.time.heard(now, sentAt);
+    this.#ids = new Ids(String(store));
   }
 
   get ids(): Ids {
@@ -74,7 +81,7 @@ export class Shard {
   }
 
   script(command: Command): Script {
-    return scriptOf(command, this.#isModern);
+    return scriptOf(command, this.#isModern, this.prefix);
   }
 
   /** Asks what changes nothing, or what bears being done twice. */
@@ -105,13 +112,18 @@ export class Shard {
       const lost = this.#lost.get(server) ?? new Set();
       const request = { server, queues, limit, claimer: `${this.who}:${server}`, turn, lost: [...lost] };
       try {
+        const sentAt = this.time.mark();
         const claim = (await this.ask('claim', request)) as unknown as Claim;
+        this.time.heard(claim.now, sentAt);
         await this.learn(claim.records);
         for (const known of request.lost) if (!claim.lost.includes(known)) lost.delete(known);
-        if (lost.size === 0) this.#lost.delete(server);
+        if (lost.size === 0 && this.#lost.get(server) === lost) this.#lost.delete(server);
         return claim;
       } catch (error) {
-        if (isError(error, 'BACKEND_UNAVAILABLE')) this.#lost.set(server, lost.add(turn));
+        if (isError(error, 'BACKEND_UNAVAILABLE')) {
+          const all = this.#lost.get(server) ?? new Set();
+          this.#lost.set(server, all.add(turn));
+        }
         throw error;
       }
     });

@@ -1,8 +1,8 @@
 -- Hands jobs to a server.
 --
 -- ask.server, ask.queues, ask.limit; ask.claimer and ask.turn name the call, ask.lost those before it whose answers never came.
--- The answer: numbers, records and statuses in the same order ('' for a job that runs for the first time), `nextAt`, and
--- `lost`: those calls of which there is still something to be given.
+-- The answer: numbers, records and statuses in the same order ('' for a job that runs for the first time), `now`, `nextAt`,
+-- and `lost`: those calls of which there is still something to be given.
 
 local server = call('HGET', prefix .. 'server', ask.server)
 if not server then return failure('SERVER_UNKNOWN', ask.server) end
@@ -50,7 +50,9 @@ local function claimed(nextAt)
   for _, turn in ipairs(ask.lost or {}) do
     if call('HEXISTS', given, leftOf(turn)) == 1 then lost[#lost + 1] = turn end
   end
-  return answer({ numbers = to.numbers, records = to.records, statuses = to.statuses, nextAt = nextAt, lost = lost })
+  if #lost > 0 then nextAt = now end
+  return answer({ numbers = to.numbers, records = to.records, statuses = to.statuses, now = now, nextAt = nextAt,
+    lost = lost })
 end
 
 -- Sent again: what the first try gave. One that comes after newer ones has been given up by who sent it.

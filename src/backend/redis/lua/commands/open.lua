@@ -1,4 +1,4 @@
--- The store's part of the ids, ask.store if there was none.
+-- The store's part of the ids, ask.store if there was none, and the moment.
 
 call('SET', prefix .. 'store', ask.store, 'NX')
-return answer(call('GET', prefix .. 'store'))
+return answer({ call('GET', prefix .. 'store'), now })
