@@ -257,12 +257,12 @@ describe('check 5: a job that runs', () => {
     const [one] = await claim(backend);
     assert.ok(one);
     const record = String(await redis('GET', `worker:${name}`));
+    const { millrace, worker, ...known } = JSON.parse(record) as Record<string, unknown>;
     const ruby =
-      '{"queue":"myqueue","run_at":"2015-01-02T23:04:06Z","payload":{"class":"MyClass","args":["hi","there"]}';
-    assert.ok(record.startsWith(ruby), record);
-    const { millrace, ...known } = JSON.parse(record) as Record<string, unknown>;
-    assert.deepEqual(Object.keys(known), ['queue', 'run_at', 'payload']);
+      '{"queue":"myqueue","run_at":"2015-01-02T23:04:06Z","payload":{"class":"MyClass","args":["hi","there"]}}';
+    assert.equal(JSON.stringify(known), ruby);
     assert.ok(Array.isArray(millrace));
+    assert.equal(worker, 'web1-123-ab12:123-0', 'as node-resque has it');
     await backend.settle('web1-123-ab12', [{ id: one.id, claim: one.claim, ending: { kind: 'completed' } }]);
     assert.equal(await redis('EXISTS', `worker:${name}`), 0);
     assert.equal(await redis('GET', `worker:${name}:started`), '2015-01-02 23:04:06 +0000', 'kept to the exit');

@@ -12,6 +12,8 @@ export interface Resque {
   readonly namespace: string;
   readonly clock: VirtualClock;
   readonly backend: ResqueBackend;
+  /** To be called at the end of the test, before the backends are closed; the last one first. */
+  defer(end: () => unknown): void;
   /** Another process on the same jobs. */
   second(options?: ResqueOptions): Promise<ResqueBackend>;
   /** A command about a key of the namespace. */
@@ -34,6 +36,10 @@ export async function openResque(
   { isReal = false, ...options }: OpenOptions = {},
 ): Promise<Resque> {
   const namespace = `resque-${randomUUID()}`;
+  const ends: (() => unknown)[] = [];
+  t.after(async () => {
+    for (const end of ends.reverse()) await end();
+  });
   const clock = new VirtualClock(START);
   const second = async (more: ResqueOptions = {}) => {
     const backend = new ResqueBackend(makeLink(server.url), {
@@ -43,13 +49,14 @@ export async function openResque(
       ...more,
     });
     await backend.open();
-    t.after(() => backend.close());
+    ends.push(() => backend.close());
     return backend;
   };
   return {
     namespace,
     clock,
     backend: await second(),
+    defer: (end) => ends.push(end),
     second,
     redis: (command, key, ...args) => server.command(command, `${namespace}:${key}`, ...args),
     async keys() {

@@ -2,9 +2,12 @@
 -- the claim number of its job, so a claim number leads to the record.
 --
 -- THE RECORD IS THE JOB: what `worker:<name>` says is all that keeps a claimed job. It is what Ruby and Go expect there, with
--- one more member at the end:
+-- two more members:
 --
---   {"queue":"q","run_at":"…","payload":{"class":…,"args":…},"millrace":[claim,payload size,queue size,attempt,crashes,wrapped]}
+--   {"queue":"q","run_at":"…","worker":"…","payload":{"class":…,"args":…},
+--    "millrace":[claim,payload size,queue size,attempt,crashes,wrapped]}
+--
+-- `worker` is for node-resque, which has the name without the queues there.
 
 local SLOTS = 8192
 
@@ -16,10 +19,10 @@ end
 
 local function workerOf(server, slot) return server.head .. slot .. server.tail end
 
-local function hold(queue, bytes, claim, attempt, crashes, runAt)
+local function hold(server, queue, bytes, claim, attempt, crashes, runAt)
   local name = quote(queue)
   local text, wrapped = shown(bytes)
-  return table.concat({ '{"queue":', name, ',"run_at":"', runAt, '","payload":', text,
+  return table.concat({ '{"queue":', name, ',"run_at":"', runAt, '","worker":', quote(server.head .. claim % SLOTS), ',"payload":', text,
     string.format(',"millrace":[%.0f,%d,%d,%d,%d,%d]}', claim, #text, #name, attempt, crashes, wrapped) })
 end
 

@@ -57,7 +57,7 @@ for place, queue in ipairs(ask.queues) do
       local its = hasNotes and takeNote(queue, bytes)
       local attempt, crashes = its and its[1] or 1, its and its[2] or 0
       records[2 * i - 1] = prefix .. 'worker:' .. workerOf(server, slots[i])
-      records[2 * i] = hold(queue, bytes, claim, attempt, crashes, runAt)
+      records[2 * i] = hold(server, queue, bytes, claim, attempt, crashes, runAt)
       give(place, bytes, claim, attempt, crashes)
       if server.goworker then call('SET', records[2 * i - 1] .. ':started', moment(now, form.go)) end
     end
