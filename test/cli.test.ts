@@ -16,7 +16,8 @@ const folder = await mkdtemp(join(tmpdir(), 'millrace-cli-'));
 after(() => rm(folder, { recursive: true, force: true }));
 
 const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
-const millrace = (...args: string[]) => spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
+const millrace = (...args: string[]) =>
+  spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', timeout: 60_000 });
 
 const servers: Serve[] = [];
 after(() => Promise.all(servers.map((server) => server.end('SIGKILL'))));
@@ -60,9 +61,12 @@ describe('millrace', () => {
   });
 
   it('ends with 1 and the reason when it cannot work', () => {
-    const { status, stderr } = millrace('serve', '--port', '0', '--backend', 'sqlite:/dev/null/jobs.db');
-    assert.equal(status, 1);
-    assert.match(stderr, /^millrace: /);
+    for (const processes of ['1', '2']) {
+      const flags = ['--port', '0', '--backend', 'sqlite:/dev/null/jobs.db', '--processes', processes];
+      const { status, stderr } = millrace('serve', ...flags);
+      assert.equal(status, 1);
+      assert.match(stderr, /^millrace: the sqlite/);
+    }
     assert.equal(millrace('status', '--backend', 'redis://nowhere').status, 1);
   });
 

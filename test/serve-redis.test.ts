@@ -24,9 +24,9 @@ after(async () => {
 });
 
 /** A set of jobs and a folder for its payloads. */
-const flow = (name: string) => [
+const flow = (name: string, timeout = 10_000) => [
   '--backend',
-  `redis://:${password}@127.0.0.1:${redis.port}?namespace=${name}&timeout=500`,
+  `redis://:${password}@127.0.0.1:${redis.port}?namespace=${name}&timeout=${timeout}`,
   '--sink',
   `file:${folder}/${name}`,
 ];
@@ -66,7 +66,7 @@ describe('millrace serve with jobs in Redis', () => {
   });
 
   it('says 503 while Redis is away, goes on when it is back, and what it answered with 200 arrives', async (t) => {
-    const server = await Serve.start(['--port', '0', ...flow('outage')]);
+    const server = await Serve.start(['--port', '0', ...flow('outage', 1_000)]);
     t.after(() => server.end('SIGKILL'));
     const stored = new Set<number>();
     const send = async (n: number) => {

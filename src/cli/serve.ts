@@ -30,7 +30,12 @@ export async function run(args: readonly string[]): Promise<void> {
     return;
   }
   const ingest = new Ingest(options, log);
-  await ingest.start();
+  try {
+    await ingest.start();
+  } catch (error) {
+    cluster.worker?.disconnect(); // which would keep a copy alive that has nothing to do
+    throw error;
+  }
   if (!cluster.isWorker) {
     await attend(ingest, ingest.url, () => ingest.totals(), options, log, live);
     return;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { isError } from '../../errors.ts';
 import { findRedisServer, type RedisServer, startRedis } from '../../testing/redis.ts';
@@ -267,6 +268,22 @@ describe('a link to one server', () => {
     await link.open();
     await link.close();
     await other.stop();
+  });
+
+  it('keeps no connection that comes after it was given up', async (t) => {
+    const greeted = Promise.withResolvers<Socket>();
+    const slow = createServer((socket) => socket.once('data', () => greeted.resolve(socket)));
+    slow.listen(0, '127.0.0.1');
+    await once(slow, 'listening');
+    t.after(() => slow.close());
+    const link = makeLink(`redis://127.0.0.1:${(slow.address() as AddressInfo).port}?timeout=50`);
+    await assert.rejects(link.open(), (error) => isError(error, 'BACKEND_UNAVAILABLE'));
+    const socket = await greeted.promise;
+    t.after(() => socket.destroy());
+    const ended = once(socket, 'close');
+    socket.resume().write('%0\r\n'); // the answer to its greeting
+    await ended;
+    await link.close();
   });
 
   it('waits when it is closed for what is under way, and refuses what comes later', async () => {

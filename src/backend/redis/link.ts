@@ -14,7 +14,7 @@ import { type Address, parseAddress } from './address.ts';
 import { ClusterRoute } from './clustered.ts';
 import type { Waits } from './confirm.ts';
 import type { Connection } from './connection.ts';
-import type { Arguments } from './driver.ts';
+import { type Arguments, loadDriver } from './driver.ts';
 import { judge } from './failure.ts';
 import { assertFit, evictionOf, readInfo, type ServerFacts } from './info.ts';
 import { delayAfter, longestDelay } from './reconnect.ts';
@@ -185,6 +185,7 @@ class RedisLink implements Link {
   }
 
   async #open(): Promise<void> {
+    await loadDriver(); // not in the time of the first call: a busy machine takes a while
     const ask = (args: Arguments) => this.#call(undefined, (connection) => connection.send(args), undefined, true);
     const facts = readInfo(String(await ask(['INFO'])));
     assertFit(facts, this.address);

@@ -37,6 +37,8 @@ export class Station {
   readonly #channels = new Map<string, Set<Listener>>();
   #connection: Connection | undefined;
   #connecting: Promise<Connection> | undefined;
+  /** Goes up when what is being connected is not wanted any more. */
+  #era = 0;
   #failures = 0;
   #trouble = 'no connection yet';
   #pause: { readonly timer: Timer; readonly end: () => void } | undefined;
@@ -58,9 +60,12 @@ export class Station {
   /** The connection, or the outcome of the next try to make one; all who wait share it. */
   connect(): Promise<Connection> {
     if (this.#connection) return Promise.resolve(this.#connection);
-    this.#connecting ??= this.#try().finally(() => {
-      this.#connecting = undefined;
-    });
+    if (!this.#connecting) {
+      const connecting = this.#try().finally(() => {
+        if (this.#connecting === connecting) this.#connecting = undefined;
+      });
+      this.#connecting = connecting;
+    }
     return this.#connecting;
   }
 
@@ -82,6 +87,8 @@ export class Station {
 
   /** Until it is wanted again. */
   disconnect(): void {
+    this.#era++;
+    this.#connecting = undefined; // the next call begins anew
     this.#connection?.close();
     this.#connection = undefined;
   }
@@ -97,6 +104,7 @@ export class Station {
   async #try(): Promise<Connection> {
     const { clock, access, silence, longest, locate, check, failed } = this.#options;
     const stop = this.#stop.signal;
+    const era = this.#era;
     if (this.#failures > 0) await this.#wait(delayAfter(this.#failures, longest));
     let connection: Connection | undefined;
     try {
@@ -107,6 +115,7 @@ export class Station {
       await check?.(connection);
       stop.throwIfAborted();
       if (connection.isOver) throw new Error('the connection was closed at once');
+      if (era !== this.#era) throw new Error('the connection is not wanted any more');
     } catch (error) {
       connection?.close();
       this.#failures++;
