@@ -35,6 +35,25 @@ describe('each beat of a server', () => {
     await end();
   });
 
+  it('looks for orders and tidies no more often than the poll', async () => {
+    const { clock, backend, server, end } = await setup([job], { lease: 15_000, pollInterval: 10_000 });
+    const calls: string[] = [];
+    backend.orders = async () => {
+      calls.push('orders');
+      return [];
+    };
+    backend.tidy = async () => {
+      calls.push('tidy');
+      return 0;
+    };
+    await server.start();
+    for (const expected of [2, 2, 4, 4, 6]) {
+      await clock.advance(5_000);
+      assert.equal(calls.length, expected);
+    }
+    await end();
+  });
+
   it('goes on with its other duties when one fails', async () => {
     const { clock, backend, server, of, end } = await setup([job], { lease: 15_000 });
     let tidied = 0;

@@ -104,8 +104,8 @@ export class Fleet {
     return Promise.all(Array.from({ length: count }, () => this.server(options)));
   }
 
-  producers(count: number): Promise<Member[]> {
-    return Promise.all(Array.from({ length: count }, () => this.#member('producer')));
+  producers(count: number, options: ServerSays = {}): Promise<Member[]> {
+    return Promise.all(Array.from({ length: count }, () => this.#member('producer', options)));
   }
 
   /** The journal knows it before the process does. */

@@ -151,6 +151,10 @@ export interface ServerSays {
   readonly queues?: readonly string[];
   readonly workers?: number;
   readonly lease?: number;
+  /** By how many ms the clock of its machine is wrong. */
+  readonly skew?: number;
+  /** With which a producer enqueues. */
+  readonly delay?: number;
 }
 
 async function serve({ queues, workers = 10, lease = 3_000 }: ServerSays): Promise<void> {
@@ -162,12 +166,12 @@ async function serve({ queues, workers = 10, lease = 3_000 }: ServerSays): Promi
   await stopOnSignals([server, { stop: () => backend.close() }], { signals: ['SIGTERM'] });
 }
 
-async function produce(): Promise<void> {
+async function produce({ delay = 0 }: ServerSays): Promise<void> {
   const backend = await openBackend(url);
   const client = new Client({ backend });
   let stopping = false;
   const loop = (async () => {
-    while (!stopping) await client.enqueue(only, 1);
+    while (!stopping) await client.enqueue(only, 1, { delay });
   })();
   say({ said: 'ready' });
   const stop = async () => {
@@ -183,7 +187,12 @@ if (program === import.meta.filename) {
   // Nobody outlives the test.
   process.once('disconnect', () => process.exit(1));
   const given = JSON.parse(options) as ServerSays;
-  await (role === 'server' ? serve(given) : produce());
+  if (given.skew) {
+    const { skew } = given;
+    const { now } = Date;
+    Date.now = () => now() + skew;
+  }
+  await (role === 'server' ? serve(given) : produce(given));
   process.removeAllListeners('disconnect');
   process.disconnect?.();
 }
