@@ -1,16 +1,27 @@
-/** From a URL to a backend on Redis. Query options besides those of address.ts: `namespace`. */
+/** From a URL to a backend on Redis. Query options besides those of address.ts: `namespace`; of a cluster, `shards`. */
 import { type Clock, systemClock } from '../../clock.ts';
+import { MillraceError } from '../../errors.ts';
 import type { Backend } from '../backend.ts';
 import { parseAddress } from './address.ts';
 import { RedisBackend } from './backend.ts';
+import { ClusterBackend } from './cluster.ts';
 import { makeLink } from './link.ts';
 
 /** @param clock Redis's own decides unless this is another one than the system's */
 export function openRedis(url: string, clock: Clock): Backend {
-  const address = parseAddress(url, ['namespace']);
+  const address = parseAddress(url, ['namespace', 'shards']);
   const namespace = address.others.get('namespace');
-  return new RedisBackend(makeLink(address), {
+  const shards = address.others.get('shards');
+  const options = {
     ...(namespace !== undefined && { namespace }),
     ...(clock !== systemClock && { clock }),
-  });
+  };
+  if (address.kind === 'cluster') {
+    return new ClusterBackend(makeLink(address), {
+      ...options,
+      ...(shards !== undefined && { shards: Number(shards) }),
+    });
+  }
+  if (shards !== undefined) throw new MillraceError('OPTION_UNKNOWN', { option: 'shards' });
+  return new RedisBackend(makeLink(address), options);
 }

@@ -15,8 +15,15 @@ export interface AddRequest {
   readonly once?: Sendable;
 }
 
-/** @throws OPTION_INVALID for what cannot be stored */
-export function packAdd(groups: readonly AddGroup[], ids: Ids): AddRequest & { readonly [name: string]: Sendable } {
+/**
+ * @param elsewhere jobs with an id of their own that another shard has
+ * @throws OPTION_INVALID for what cannot be stored
+ */
+export function packAdd(
+  groups: readonly AddGroup[],
+  ids: Ids,
+  elsewhere: ReadonlySet<NewJob> = new Set(),
+): AddRequest & { readonly [name: string]: Sendable } {
   const templates = new Templates();
   const jobs: number[] = [];
   const payloads: Uint8Array[] = [];
@@ -31,7 +38,7 @@ export function packAdd(groups: readonly AddGroup[], ids: Ids): AddRequest & { r
       jobs.push(templates.placeOf(job));
       payloads.push(job.payload);
       const rest = restOf(job, ids);
-      if (rest) more.set(jobs.length, rest);
+      if (rest) more.set(jobs.length, elsewhere.has(job) ? { ...rest, elsewhere: true } : rest);
     }
   });
   return {
@@ -45,12 +52,21 @@ export function packAdd(groups: readonly AddGroup[], ids: Ids): AddRequest & { r
   };
 }
 
+/**
+ * `stale`: a tick that was not the schedule's next. `intended`: the group is on its way to several shards, as `intent`; or, the
+ * answer to a firing, was sent there, with stamps from `base` on.
+ */
+export type Result =
+  | AddResult
+  | { readonly status: 'stale' }
+  | { readonly status: 'intended'; readonly intent: string; readonly base: number };
+
 /** What became of each group. */
 export function toResults(
-  groups: readonly { readonly jobs: readonly NewJob[] }[],
+  groups: readonly { readonly jobs: readonly { readonly id?: string | undefined }[] }[],
   answer: Received,
   ids: Ids,
-): (AddResult | { readonly status: 'stale' })[] {
+): Result[] {
   const { first, existing, others } = answer as { first?: number; existing: [number, Received][]; others: [] };
   const before = new Map<number, Received>(existing);
   const refused = new Map<number, Received>(others);
@@ -87,8 +103,12 @@ export function toId(ref: Received, ids: Ids): string {
   return typeof ref === 'number' ? ids.format(ref) : String(ref);
 }
 
-function toOther(other: Received, ids: Ids): AddResult | { readonly status: 'stale' } {
-  const { status, ...rest } = other as { status: Buffer; refs?: Received[]; queue?: Buffer } & Record<string, number>;
+/** What became of a group whose jobs were not stored. */
+export function toOther(other: Received, ids: Ids): Result {
+  const { status, ...rest } = other as { status: Buffer; refs?: Received[]; queue?: Buffer; intent?: Buffer } & Record<
+    string,
+    number
+  >;
   switch (String(status)) {
     case 'repeated':
       return { status: 'repeated', ids: (rest.refs ?? []).map((ref) => toId(ref, ids)) };
@@ -96,11 +116,13 @@ function toOther(other: Received, ids: Ids): AddResult | { readonly status: 'sta
       return {
         status: 'full',
         queue: String(rest.queue),
-        waiting: rest['waiting'] as number,
-        limit: rest['limit'] as number,
+        waiting: rest.waiting as number,
+        limit: rest.limit as number,
       };
     case 'mismatch':
       return { status: 'mismatch' };
+    case 'intended':
+      return { status: 'intended', intent: String(rest.intent), base: rest.base as number };
     default:
       return { status: 'stale' };
   }
@@ -139,7 +161,7 @@ class Templates {
   }
 }
 
-function restOf({ runAt, id, key, tags, headers, unique, keepFor }: NewJob, ids: Ids): Sendable | undefined {
+function restOf({ runAt, id, key, tags, headers, unique, keepFor }: NewJob, ids: Ids) {
   if (id !== undefined) assertOwnId(id, ids);
   const facts = {
     ...(id !== undefined && { id }),

@@ -1,21 +1,17 @@
 -- What puts the jobs and events of several shards in order: µs of the real clock, going up within the shard and beyond all that
--- the asking process has seen (ask.after). Absent where there is only one shard, which needs none of this.
+-- the asking process has seen (ask.seen). Absent where there is only one shard, which needs none of this.
 
-local stamp
+local stamp, lastStamp
 
--- The stamp of what happens now. With `least` that counts instead of the clock: a call of several shards has it from one of them.
-local function stampOf(least)
-  if not ask.after then return nil end
-  if not stamp then
-    local last = tonumber(call('GET', prefix .. 'stamp') or 0)
-    if least then
-      stamp = math.max(least, last + 1)
-    else
-      local time = call('TIME')
-      stamp = math.max(time[1] * 1000000 + time[2], last + 1, ask.after + 1)
-    end
-  elseif least and least > stamp then
-    stamp = least
+-- The stamp of what happens now. With `given` that is it: a call of several shards has its stamps from one of them.
+local function stampOf(given)
+  if not ask.seen then return nil end
+  lastStamp = lastStamp or tonumber(call('GET', prefix .. 'stamp') or 0)
+  if given then
+    stamp = given
+  elseif not stamp then
+    local time = call('TIME')
+    stamp = math.max(time[1] * 1000000 + time[2], lastStamp + 1, ask.seen + 1)
   end
   return stamp
 end
@@ -28,5 +24,5 @@ local function reserveStamps(count)
 end
 
 local function saveStamp()
-  if stamp then call('SET', prefix .. 'stamp', text(stamp)) end
+  if stamp and stamp > lastStamp then call('SET', prefix .. 'stamp', text(stamp)) end
 end

@@ -1,0 +1,49 @@
+import { randomUUID } from 'node:crypto';
+import { after, before } from 'node:test';
+import { type Clock, VirtualClock } from '../../clock.ts';
+import { type RedisCluster, startCluster } from '../../testing/redis.ts';
+import { conformance, modelTest } from '../conformance.ts';
+import { ClusterBackend } from './cluster.ts';
+import { makeLink } from './link.ts';
+
+let cluster: RedisCluster;
+before(async () => {
+  cluster = await startCluster(3);
+});
+after(() => cluster.stop());
+
+/** A set of jobs of its own on the shared cluster, and a way for a second process to get at it. */
+async function open(clock: Clock) {
+  const namespace = randomUUID();
+  const connect = async () => {
+    const backend = new ClusterBackend(makeLink(cluster.url), { clock, namespace });
+    await backend.open();
+    return backend;
+  };
+  return { backend: await connect(), second: connect };
+}
+
+conformance('redis+cluster', {
+  async open() {
+    const clock = new VirtualClock();
+    return { ...(await open(clock)), advance: (ms) => clock.advance(ms) };
+  },
+});
+
+// The queues of these runs, `q` and `r`, are in different shards.
+modelTest(
+  'redis+cluster',
+  {
+    async open() {
+      const virtual = new VirtualClock();
+      let put = 0;
+      const now = () => virtual.now() + put;
+      const clock: Clock = { now, monotonic: () => virtual.monotonic(), timer: (ms, fire) => virtual.timer(ms, fire) };
+      const jump = (ms: number) => {
+        put += ms;
+      };
+      return { ...(await open(clock)), now, advance: (ms: number) => virtual.advance(ms), jump };
+    },
+  },
+  { sequences: 30 },
+);
