@@ -108,7 +108,7 @@ export class Claims {
     const request = {
       server,
       claims: bad.map(({ claim }) => claim),
-      ids: bad.map(() => ''),
+      ids: bad.map(() => '~'),
       moves,
       day: this.#calls.day(),
     };
