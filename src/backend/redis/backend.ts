@@ -168,7 +168,7 @@ export class RedisBackend implements B.Backend {
 
   async rescue(lease: number): Promise<number> {
     this.#assertOpen();
-    const [count] = (await this.shard.change('rescue', { lease, ...crashTexts })) as [number];
+    const [count] = (await this.shard.rescue(lease, crashTexts)) as [number];
     return count;
   }
 

@@ -88,6 +88,27 @@ describe('when answers do not come', () => {
     assert.notDeepEqual((await ask(6)).numbers, [first]);
   });
 
+  it('a server that could not beat while Redis was away is not dead for the first that comes back', async (t) => {
+    const lease = 1_000;
+    const first = await open(t, redis.port, 300);
+    const other = await open(t, redis.port);
+    await add(other, [job()]);
+    await first.beat(server('first'));
+    await other.beat(server());
+    const [held] = await claim(other, 1);
+    assert.ok(held);
+    const beaten = performance.now();
+    await redis.kill('SIGSTOP');
+    while (performance.now() - beaten < lease + 300) {
+      await assert.rejects(first.counts(), (error) => isError(error, 'BACKEND_UNAVAILABLE'));
+    }
+    await redis.kill('SIGCONT');
+    await first.counts();
+    assert.equal(await first.rescue(lease), 0);
+    await other.beat(server());
+    assert.deepEqual(await other.settle('a', done([held])), ['taken']);
+  });
+
   it('each job is stored once and runs once, however often answers are cut off', async (t) => {
     const { random } = dice(t);
     const runs = new Map<number, number>();

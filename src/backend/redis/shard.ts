@@ -11,6 +11,7 @@ import { Ids, newStoreId } from '../ids.ts';
 import type { JobRecord } from '../records.ts';
 import { ScriptError } from './failure.ts';
 import type { Link, Script } from './link.ts';
+import { Lulls } from './lulls.ts';
 import { decode, encode, type Received, type Sendable } from './msgpack.ts';
 import { toId } from './pack.ts';
 import { type Command, scriptOf } from './scripts.ts';
@@ -49,6 +50,7 @@ export class Shard {
   readonly #link: Link;
   readonly #clock: Clock | undefined;
   readonly #common: (() => Request) | undefined;
+  readonly #lulls: Lulls;
   readonly #templates = new Map<number, Template>();
   #ids = new Ids('');
   /** Redis 7 or newer, or Valkey. */
@@ -64,6 +66,7 @@ export class Shard {
     this.who = who;
     this.#link = link;
     this.#clock = clock;
+    this.#lulls = new Lulls(clock);
     this.#common = common;
   }
 
@@ -88,9 +91,14 @@ export class Shard {
   async ask(command: Command, request: Request): Promise<Received> {
     const timed = this.#clock ? { ...request, now: Math.ceil(this.#clock.now()) } : request;
     const whole = this.#common ? { ...timed, ...this.#common() } : timed;
+    const madeAt = this.#lulls.now();
     try {
-      return decode(await this.#link.run(this.script(command), this.prefix, encode(whole)));
+      const answer = await this.#link.run(this.script(command), this.prefix, encode(whole));
+      this.#lulls.answered(madeAt);
+      return decode(answer);
     } catch (error) {
+      if (isError(error, 'BACKEND_UNAVAILABLE')) this.#lulls.givenUp(madeAt);
+      else this.#lulls.answered(madeAt);
       if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
         throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
       }
@@ -101,6 +109,11 @@ export class Shard {
   /** Asks for what must be done once. */
   change(command: Command, request: Request): Promise<Received> {
     return this.#turns.take((turn) => this.ask(command, { ...request, who: this.who, turn }));
+  }
+
+  /** @param texts for the history of the jobs */
+  rescue(lease: number, texts: Request): Promise<Received> {
+    return this.change('rescue', { ...texts, lease: this.#lulls.fair(lease) });
   }
 
   /**
