@@ -83,8 +83,9 @@ local function saveRemoved()
     if call('SCARD', gone) == size then
       call('DEL', gone, prefix .. 'page:' .. page)
       call('ZREM', prefix .. 'pages', page)
-      -- The rest of the last page is left out: a page begins with its first number.
-      if size < PAGE then call('SET', prefix .. 'number', (page + 1) * PAGE) end
+      -- The rest of the last page is left out: a page begins with its first number. Numbers never go back: see renew.lua.
+      local next = (page + 1) * PAGE
+      if size < PAGE and tonumber(call('GET', prefix .. 'number')) < next then call('SET', prefix .. 'number', text(next)) end
     end
   end
 end
