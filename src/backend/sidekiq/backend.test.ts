@@ -6,9 +6,10 @@ import { isError } from '../../errors.ts';
 import { FaultProxy } from '../../testing/fault-proxy.ts';
 import { type RedisServer, startRedis, until } from '../../testing/redis.ts';
 import type { NewJob, Outcome } from '../backend.ts';
-import { act, add, claim, failure, heard, known, server, settle } from '../conformance/support.ts';
+import { act, add, claim, failure, known, server, settle } from '../conformance/support.ts';
 import { makeLink } from '../redis/link.ts';
 import { SidekiqBackend, type SidekiqOptions } from './backend.ts';
+import { Calls } from './calls.ts';
 
 const job = (args = '[]', rest: Partial<NewJob> = {}): NewJob => {
   const given = { queue: 'q', name: 'work', payload: Buffer.from(args), priority: 4, maxAttempts: 3 };
@@ -311,16 +312,65 @@ describe('on the Sidekiq wire', () => {
 
   it('hears within a second of jobs that peers push, who tell nobody', async (t) => {
     const backend = await open(t);
-    await heard(backend, { queues: ['q'] }); // that of the beginning
-    await redis.command('SADD', 'paused', 'q');
+    let wakes = 0;
+    let waiting = () => {};
+    backend.listen({ queues: ['q'] }, () => {
+      wakes++;
+      waiting();
+    });
+    /** Resolves with the first wake that was not yet. */
+    const woken = (known: number) =>
+      new Promise<void>((resolve) => {
+        waiting = () => wakes > known && resolve();
+        waiting();
+      });
+    await woken(0); // the one that says that listening has begun
+    const before = wakes;
     await push({ class: 'A', args: [] });
-    const wake = heard(backend, { queues: ['q'] });
+    await woken(before);
+    await redis.command('DEL', 'queue:q');
+    await redis.command('ZADD', 'schedule', '1', '{"class":"A","args":[],"queue":"elsewhere"}');
+    await woken(wakes);
+  });
+
+  it('does not hear of a paused queue', async (t) => {
+    const calls = new Calls(makeLink(redis.url), { prefix: 'millrace:', database: 0, clock: undefined });
+    await calls.open();
+    t.after(() => calls.close());
+    await push({ class: 'A', args: [] });
+    await redis.command('SADD', 'paused', 'q');
+    assert.deepEqual(await calls.ask('peek', { queues: ['q', 'r'] }), []);
     await redis.command('SREM', 'paused', 'q');
-    await wake;
-    await claim(backend);
-    const due = heard(backend, { queues: ['q'] });
-    await redis.command('ZADD', 'schedule', '1', '{"class":"A","args":[],"queue":"q"}');
-    await due;
+    assert.deepEqual(String(await calls.ask('peek', { queues: ['q', 'r'] })), 'q');
+  });
+
+  it('finds a job in its list though those before it have gone since it was seen', async (t) => {
+    const calls = new Calls(makeLink(redis.url), { prefix: 'millrace:', database: 0, clock: undefined });
+    await calls.open();
+    t.after(() => calls.close());
+    for (const name of ['a', 'b', 'c', 'd', 'e']) await push(name);
+    await redis.command('RPOP', 'queue:q');
+    await redis.command('RPOP', 'queue:q');
+    const jobs = ['d', 'a', 'c', 'd'].map((raw) => [Buffer.from(raw), 'gone']);
+    assert.equal(String(await calls.change('move', { place: 'queue', queue: 'q', from: 2, to: 4, jobs })), '1010');
+    assert.deepEqual(await redis.command('LRANGE', 'queue:q', '0', '-1'), ['e']);
+  });
+
+  it('keeps as many of the dead, and for as long, as Sidekiq does', async (t) => {
+    const { backend, clock } = await timed(t);
+    const fill = (from: number) =>
+      redis.command('EVAL', `for i = 1, 10050 do redis.call('ZADD', 'dead', ${from} + i, i) end`, '0');
+    const bury = async () => {
+      await add(backend, [job('["new"]')]);
+      await settle(backend, await claim(backend), { kind: 'discarded', error: failure() });
+    };
+    await fill(clock.now() / 1_000 - 180 * 86_400 - 20_000);
+    await bury();
+    assert.equal(await redis.command('ZCARD', 'dead'), 1);
+    await fill(clock.now() / 1_000 - 20_000);
+    await bury();
+    assert.equal(await redis.command('ZCARD', 'dead'), 9_999);
+    assert.equal((await members('dead')).filter((each) => each.includes('new')).length, 2);
   });
 
   it('keeps its keys apart by namespace', async (t) => {
@@ -391,7 +441,7 @@ describe('on the Sidekiq wire', () => {
   });
 
   it('what a claim gave that was given up is given by the next one', async (t) => {
-    const backend = await open(t, {}, `redis://127.0.0.1:${proxy.port}?timeout=300`);
+    const backend = await open(t, {}, `redis://127.0.0.1:${proxy.port}?timeout=1500`);
     const watcher = await open(t);
     await add(backend, [job('[1]'), job('[2]'), job('[3]')]);
     await claim(backend, 0); // the script is there

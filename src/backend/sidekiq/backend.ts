@@ -100,7 +100,7 @@ export class SidekiqBackend implements B.Backend {
     this.#ears.clear();
     this.#lookout.clear();
     await this.#heart.close();
-    await this.#link.close();
+    await this.#calls.close();
   }
 
   async add(groups: readonly B.AddGroup[]): Promise<readonly B.AddResult[]> {

@@ -38,6 +38,10 @@ export class Calls {
     this.#isModern = Number.parseInt((await this.#link.info()).redisVersion, 10) >= 7;
   }
 
+  close(): Promise<void> {
+    return this.#link.close();
+  }
+
   /** For what is written into jobs, as Ruby's clients do. Leases and what is due go by the clock of Redis. */
   now(): number {
     return Math.ceil((this.#options.clock ?? systemClock).now());
