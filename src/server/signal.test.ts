@@ -19,7 +19,12 @@ async function setup(t: TestContext, jobs: readonly JobDefinition[], parts: Part
   };
   const backend = new Proxy<Backend>(memory, { get: get as ProxyHandler<Backend>['get'] & {} });
   const events: ServerEvent[] = [];
-  const observe = (event: ServerEvent) => void events.push(event);
+  /** From a failure to its retry, ms. */
+  const waits: number[] = [];
+  const observe = (event: ServerEvent) => {
+    events.push(event);
+    if (event.type === 'failed') waits.push((event.retryAt ?? 0) - clock.now());
+  };
   const server = new JobServer({ backend, jobs, clock, random: () => 0, observe, prefetch: 0 });
   t.after(async () => {
     await server.stop();
@@ -28,7 +33,7 @@ async function setup(t: TestContext, jobs: readonly JobDefinition[], parts: Part
   const add = () =>
     memory.add([{ jobs: [{ queue: 'default', name: 'a', payload: Buffer.from('1'), priority: 4, maxAttempts: 9 }] }]);
   const told = () => events.flatMap((event) => (event.type === 'signal' ? [event.signal] : []));
-  return { clock, memory, events, server, add, told };
+  return { clock, memory, events, waits, server, add, told };
 }
 
 describe('a signal', () => {
@@ -86,12 +91,11 @@ describe('a signal', () => {
 
 describe('the back-off of a backend', () => {
   const retryIn = async (t: TestContext, job: JobDefinition, parts: Partial<Backend>) => {
-    const { clock, server, add, events } = await setup(t, [job], parts);
+    const { clock, server, add, waits } = await setup(t, [job], parts);
     await add();
     await server.start();
     await clock.advance(1);
-    const failed = events.find((event) => event.type === 'failed');
-    return (failed?.retryAt ?? 0) - clock.now();
+    return waits[0];
   };
   const run = () => Promise.reject(new Error('no'));
 
