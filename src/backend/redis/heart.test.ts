@@ -6,7 +6,9 @@ import { VirtualClock } from '../../clock.ts';
 import { isError } from '../../errors.ts';
 import { type RedisServer, startRedis } from '../../testing/redis.ts';
 import { server } from '../conformance/support.ts';
+import { parseAddress } from './address.ts';
 import { RedisBackend } from './backend.ts';
+import { Heart } from './heart.ts';
 import { makeLink } from './link.ts';
 
 const every = 5;
@@ -35,6 +37,7 @@ describe('the heart', () => {
     const made = once(process, 'worker') as Promise<[Worker]>;
     await backend.startHeart?.(server(), { every, stallTimeout, pulse });
     const [thread] = await made;
+    await once(thread, 'message'); // until its first beat they come from here
     const beatAt = async () => (await backend.servers()).find(({ id }) => id === 'a')?.beatAt ?? 0;
     return { backend, pulse, thread, beatAt };
   };
@@ -47,7 +50,6 @@ describe('the heart', () => {
 
   it('beats while the main thread is blocked', async (t) => {
     const { backend, beatAt } = await beating(t);
-    await goesOn(beatAt); // its connection stands
     const { now: before } = await backend.dueSchedules(1);
     const end = performance.now() + 100 * every;
     while (performance.now() < end);
@@ -92,6 +94,23 @@ describe('the heart', () => {
       (await backend.servers()).map(({ id }) => id),
       ['b'],
     );
+  });
+
+  it('beats from the main thread while its own gets through to nobody', async (t) => {
+    const beats = Promise.withResolvers<void>();
+    let count = 0;
+    const heart = new Heart(async () => {
+      if (++count === 3) beats.resolve();
+    });
+    t.after(() => heart.close());
+    const address = parseAddress('redis://127.0.0.1:1');
+    const options = { every, stallTimeout: 60_000, pulse: new Int32Array(new SharedArrayBuffer(4)) };
+    const script = { name: 'beat', text: '', sha: '' };
+    heart.start({ server: server(), keys: ['{a}:'], options }, () => ({ address, script }));
+    // Three intervals that do not keep a process alive.
+    const alive = setInterval(() => undefined, 1_000);
+    await beats.promise;
+    clearInterval(alive);
   });
 
   it('goes on from the main thread when its own dies, and says so', async (t) => {

@@ -2,7 +2,7 @@
  * Beats for the servers of this process, from a thread with a connection of its own: a handler that blocks the event loop does
  * not cost its server the lease.
  *
- *   start ──▶ the thread, made for the first server ──beat──▶ Redis
+ *   start ──▶ the thread, made for the first server ──beat──▶ Redis        until its first one the beats come from here
  *   stop  ──▶ no beat is under way any more, and none follows; the thread ends with the last server
  *
  * When the thread cannot be made or dies, a warning says so and the beats go on from here, where a blocked loop holds them
@@ -29,15 +29,18 @@ export interface Beating {
   readonly options: HeartOptions;
 }
 
-export type ToHeart =
-  | ({ readonly kind: 'start' } & Beating)
-  /** Is answered with the server's id when none of its beats is under way. */
-  | { readonly kind: 'stop'; readonly server: string };
+export type ToHeart = ({ readonly kind: 'start' } & Beating) | { readonly kind: 'stop'; readonly server: string };
+
+/** `beats`: its first beat from there was answered. `stopped`: none is under way any more. */
+export interface FromHeart {
+  readonly kind: 'beats' | 'stopped';
+  readonly server: string;
+}
 
 export class Heart {
   readonly #beat: (server: ServerInfo) => Promise<unknown>;
   readonly #beating = new Map<string, Beating>();
-  /** Those that the thread has left behind. */
+  /** Of those that do not beat from the thread yet, or any more. */
   readonly #orphans: Hearts;
   readonly #stopping = new Map<string, () => void>();
   #worker: Worker | undefined;
@@ -52,7 +55,7 @@ export class Heart {
   /** The first beat is the caller's. A second start for the same server replaces the first. */
   start(beating: Beating, make: () => HeartMake): void {
     const { id } = beating.server;
-    this.#orphans.stop(id);
+    this.#orphans.start(beating.server, beating.options);
     this.#beating.set(id, beating);
     try {
       this.#worker ??= this.#launch(make());
@@ -89,7 +92,10 @@ export class Heart {
     const worker = new Worker(url, { name: 'millrace-heart', workerData: make, execArgv });
     let cause: Error | undefined;
     worker.unref();
-    worker.on('message', (server: string) => this.#stopped(server));
+    worker.on('message', ({ kind, server }: FromHeart) => {
+      if (kind === 'stopped') this.#stopped(server);
+      else this.#orphans.stop(server);
+    });
     worker.on('error', (error) => {
       cause = toError(error);
     });
