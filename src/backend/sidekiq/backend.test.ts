@@ -458,6 +458,25 @@ describe('on the Sidekiq wire', () => {
     assert.equal((await watcher.counts())[0]?.running, 0);
   });
 
+  it('does not take a server for dead that could not beat because nobody could reach Redis', async (t) => {
+    const backend = await open(t, {}, `redis://127.0.0.1:${proxy.port}?timeout=500`);
+    const other = await open(t);
+    await backend.tidy();
+    await other.beat(server('b'));
+    proxy.refuse();
+    await assert.rejects(backend.tidy(), { code: 'MILLRACE_BACKEND_UNAVAILABLE' });
+    proxy.mend();
+    await backend.tidy();
+    assert.equal((await other.servers()).length, 1);
+    await backend.rescue(400);
+    assert.deepEqual(
+      (await other.servers()).map(({ id }) => id),
+      ['b'],
+    );
+    await other.rescue(400);
+    assert.deepEqual(await other.servers(), []);
+  });
+
   it('keeps the lease from a thread of its own', async (t) => {
     const backend = await open(t);
     const pulse = new Int32Array(new SharedArrayBuffer(4));

@@ -190,7 +190,7 @@ export class SidekiqBackend implements B.Backend {
     this.#assertOpen();
     const { code, message } = new MillraceError('SERVER_DIED', { server: 'that ran it' });
     const crash = { class: code, message, most: defaultSettings.maxCrashes };
-    return (await this.#calls.change('rescue', { lease, crash })) as number;
+    return (await this.#calls.change('rescue', { lease: this.#calls.fair(lease), crash })) as number;
   }
 
   async orders(server: string): Promise<readonly B.Order[]> {

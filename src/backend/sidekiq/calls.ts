@@ -1,9 +1,10 @@
 /** The scripts as calls: on one link, under one prefix, each with the moment and the name of who asks. */
 import { randomBytes } from 'node:crypto';
 import { type Clock, systemClock } from '../../clock.ts';
-import { MillraceError } from '../../errors.ts';
+import { isError, MillraceError } from '../../errors.ts';
 import { ScriptError } from '../redis/failure.ts';
 import type { Link, Script } from '../redis/link.ts';
+import { Lulls } from '../redis/lulls.ts';
 import { decode, encode, type Received, type Sendable } from '../redis/msgpack.ts';
 import { Turns } from '../redis/turns.ts';
 import { type Command, scriptOf } from './scripts.ts';
@@ -23,6 +24,7 @@ export class Calls {
   readonly prefix: string;
   readonly #link: Link;
   readonly #options: CallsOptions;
+  readonly #lulls: Lulls;
   readonly #turns = new Turns(64);
   readonly #claims = new Turns(16);
   #isModern = false;
@@ -31,6 +33,7 @@ export class Calls {
     this.#link = link;
     this.#options = options;
     this.prefix = options.prefix;
+    this.#lulls = new Lulls(options.clock);
   }
 
   async open(): Promise<void> {
@@ -56,9 +59,14 @@ export class Calls {
   async ask(command: Command, request: Request = {}): Promise<Received> {
     const { database, clock } = this.#options;
     const message = { ...request, db: database, ...(clock && { now: this.now() }) };
+    const madeAt = this.#lulls.now();
     try {
-      return decode(await this.#link.run(this.script(command), this.prefix, encode(message)));
+      const answer = await this.#link.run(this.script(command), this.prefix, encode(message));
+      this.#lulls.answered(madeAt);
+      return decode(answer);
     } catch (error) {
+      if (isError(error, 'BACKEND_UNAVAILABLE')) this.#lulls.givenUp(madeAt);
+      else this.#lulls.answered(madeAt);
       if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
         throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
       }
@@ -84,6 +92,11 @@ export class Calls {
 
   script(command: Command): Script {
     return scriptOf(command, this.#isModern);
+  }
+
+  /** While nobody could reach Redis nobody could beat: that costs no lease. */
+  fair(lease: number): number {
+    return this.#lulls.fair(lease);
   }
 
   /** Jobs by queue in a set, page by page: Redis does other things in between. */
