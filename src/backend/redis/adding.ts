@@ -176,14 +176,21 @@ export class Adding {
     const request = packAdd(groups, shard.ids, elsewhere);
     const offsets = stamps && batch.flatMap((item) => item.group.jobs.map(() => stamps.offsets.get(item) as number));
     const ticks = batch.flatMap(({ firing }) => (firing ? [tickOf(firing)] : []));
-    const stored = shard.change(ticks.length > 0 ? 'fire' : 'add', {
-      ...request,
-      by: shard.who,
-      ...(stamps && { base: stamps.base, offsets }),
-      ...(ticks.length > 0 && { firings: ticks }),
-    });
-    this.#added(request.templates.map(([queue]) => queue));
-    const answer = await stored;
+    const queues = request.templates.map(([queue]) => queue);
+    const { detours } = shard;
+    // A claim that is made at once goes behind the add on the same connection, so it finds the jobs; unless that is sent again.
+    const tell = () => this.#added(queues);
+    const answer = await shard.change(
+      ticks.length > 0 ? 'fire' : 'add',
+      {
+        ...request,
+        by: shard.who,
+        ...(stamps && { base: stamps.base, offsets }),
+        ...(ticks.length > 0 && { firings: ticks }),
+      },
+      tell,
+    );
+    if (shard.detours !== detours) tell();
     this.#shards.seen((answer as { stamp: number }).stamp);
     for (const [i, result] of toResults(groups, answer, shard.ids).entries()) results[(batch[i] as Whole).at] = result;
   }

@@ -103,12 +103,11 @@ export class RedisBackend implements B.Backend {
     this.#assertOpen();
     const request = packAdd(groups, this.#ids);
     const queues = request.templates.map(([queue]) => queue);
-    const began = performance.now();
-    const adding = this.shard.change('add', { ...request, by: this.shard.who });
+    const { detours } = this.shard;
     // A claim that is made at once goes behind the add, and finds the jobs; but not behind one that has to be sent again.
-    this.#ears.tell(queues);
-    const stored = await adding;
-    if (performance.now() - began > 50) this.#ears.tell(queues);
+    const tell = () => this.#ears.tell(queues);
+    const stored = await this.shard.change('add', { ...request, by: this.shard.who }, tell);
+    if (this.shard.detours !== detours) tell();
     return toResults(groups, stored, this.#ids) as B.AddResult[];
   }
 

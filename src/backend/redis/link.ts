@@ -37,6 +37,8 @@ export interface Link {
   readonly isCluster: boolean;
   /** What another link to the same servers is made of, also in another thread. It has the secrets. */
   readonly address: Address;
+  /** Goes up when a call is not sent at once, or once more: what was called after it may have got there before it. */
+  readonly detours: number;
   /** After a failure nothing is left, and it may be tried again. */
   open(): Promise<void>;
   /** Waits for calls under way, then releases everything. Later calls reject with BACKEND_CLOSED. */
@@ -105,6 +107,7 @@ class RedisLink implements Link {
   #closing: Promise<void> | undefined;
   #drained: (() => void) | undefined;
   #pending = 0;
+  #detours = 0;
   #listeners = 0;
   #isReferenced = false;
   #isHeld = false;
@@ -120,6 +123,10 @@ class RedisLink implements Link {
     const longest = this.#longest;
     const options = { address, clock, silence: silence ?? Math.min(5_000, Math.ceil(timeout / 2)), longest };
     this.#route = this.isCluster ? new ClusterRoute(options) : new SingleRoute(options);
+  }
+
+  get detours(): number {
+    return this.#detours;
   }
 
   open(): Promise<void> {
@@ -258,10 +265,14 @@ class RedisLink implements Link {
       let station = detour;
       let connection: Connection | undefined;
       detour = undefined;
+      if (failures > 1) this.#detours++;
       try {
-        station ??= await this.#route.find(key);
+        const found = station ?? this.#route.find(key);
+        if (found instanceof Promise) this.#detours++;
+        station = await found;
         connection = station.connection;
         if (!connection) {
+          this.#detours++;
           call.reason = station.trouble;
           connection = await station.connect();
         }

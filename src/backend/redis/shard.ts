@@ -36,6 +36,8 @@ export interface ShardOptions {
   readonly clock?: Clock | undefined;
   /** Goes with every request. */
   readonly common?: (() => Request) | undefined;
+  /** Hears the time of the Redis server. Default: one of its own. */
+  readonly time?: ServerClock;
 }
 
 /** What this process calls itself in what it sends and publishes. */
@@ -46,7 +48,7 @@ export class Shard {
   readonly prefix: string;
   readonly who: string;
   /** Of the Redis server. */
-  readonly time = new ServerClock();
+  readonly time: ServerClock;
   readonly #link: Link;
   readonly #clock: Clock | undefined;
   readonly #common: (() => Request) | undefined;
@@ -61,13 +63,14 @@ export class Shard {
   /** By server: claims whose answers never came. */
   readonly #lost = new Map<string, Set<number>>();
 
-  constructor(link: Link, tag: string, who: string, { clock, common }: ShardOptions = {}) {
+  constructor(link: Link, tag: string, who: string, { clock, common, time }: ShardOptions = {}) {
     this.prefix = `{${tag}}:`;
     this.who = who;
     this.#link = link;
     this.#clock = clock;
     this.#lulls = new Lulls(clock);
     this.#common = common;
+    this.time = time ?? new ServerClock();
   }
 
   /** The link is open. */
@@ -106,9 +109,21 @@ export class Shard {
     }
   }
 
-  /** Asks for what must be done once. */
-  change(command: Command, request: Request): Promise<Received> {
-    return this.#turns.take((turn) => this.ask(command, { ...request, who: this.who, turn }));
+  /** See Link. */
+  get detours(): number {
+    return this.#link.detours;
+  }
+
+  /**
+   * Asks for what must be done once.
+   * @param sent is called in the turn in which it leaves
+   */
+  change(command: Command, request: Request, sent?: () => void): Promise<Received> {
+    return this.#turns.take((turn) => {
+      const answer = this.ask(command, { ...request, who: this.who, turn });
+      sent?.();
+      return answer;
+    });
   }
 
   /** @param texts for the history of the jobs */
