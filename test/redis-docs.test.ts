@@ -6,7 +6,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createClient } from 'redis';
 import { Client, defineJob, JobServer, openBackend } from '../src/index.ts';
-import { type RedisServer, startRedis } from '../src/testing/redis.ts';
+import { type RedisServer, startCluster, startRedis, startSentinel } from '../src/testing/redis.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
@@ -37,13 +37,19 @@ describe('The manual of Redis', () => {
     const used = [...found(scripts, /prefix \.\. '(\w+)/g), ...found(scripts, /'(\w\w+):'/g)];
     assert.ok(used.length > 30);
     const named = found(firstCells('What lies where'), /`(\w+)(?::\S*)?`/g);
-    assert.deepEqual(named, [...new Set([...used, 'guard', 'mark'])].sort());
+    assert.deepEqual(named, [...new Set([...used, 'guard', 'mark', 'shards'])].sort());
   });
 });
 
 /** The arguments of ACL SETUSER, as a shell would pass them on. */
 const [, ruleText = ''] = /redis-cli ACL SETUSER (millrace on .*?)\n```/s.exec(manual) ?? [];
 const rule = ruleText.replaceAll(/\\\n/g, ' ').replaceAll("'", '').trim().split(/\s+/);
+
+/** What is to be added for it, from the table. */
+const alsoFor = (what: string) =>
+  found(new RegExp(`^\\| ${what} \\|(.*)`, 'm').exec(manual)?.[1] ?? '', /`'?([~&+][^`']+)'?`/g).map((word) =>
+    word.replaceAll('\\|', '|'),
+  );
 
 const greet = defineJob({
   name: 'greet',
@@ -59,6 +65,27 @@ async function restricted(t: TestContext, ...more: string[]): Promise<{ redis: R
   return { redis, url: `redis://millrace:PASSWORD@127.0.0.1:${redis.port}` };
 }
 
+/** Most of what there is. */
+async function work(url: string): Promise<void> {
+  const backend = await openBackend(url);
+  const server = new JobServer({ backend, jobs: [greet] });
+  await server.start();
+  const client = new Client({ backend, jobs: [greet] });
+  await client.schedule('daily', greet, 'Eve', { every: 86_400_000 });
+  const handle = await client.enqueue('greet', 'Ada', { unique: { period: 60_000 }, id: 'one', tags: ['x'] });
+  assert.equal(await handle.result(), 'hello Ada');
+  await server.stop();
+  await client.close();
+  await backend.tidy();
+  await backend.close();
+}
+
+/** What the server has refused to do, but for what is not needed. */
+async function refusals(redis: RedisServer): Promise<string[]> {
+  const log = (await redis.command('ACL', 'LOG')) as string[][];
+  return log.map((entry) => entry[entry.indexOf('object') + 1] as string).filter((what) => what !== 'config|get');
+}
+
 describe('The rights in the manual of Redis', () => {
   it('are for each command that is sent or that a script calls, and for no other', () => {
     const called = found(scripts, /\b(?:call|many)\('([A-Z]+)'/g).map((name) => `+${name.toLowerCase()}`);
@@ -69,23 +96,30 @@ describe('The rights in the manual of Redis', () => {
 
   it('is enough for jobs', async (t) => {
     const { redis, url } = await restricted(t);
-    const backend = await openBackend(url);
-    const server = new JobServer({ backend, jobs: [greet] });
-    await server.start();
-    const client = new Client({ backend, jobs: [greet] });
-    await client.schedule('daily', greet, 'Eve', { every: 86_400_000 });
-    const handle = await client.enqueue('greet', 'Ada', { unique: { period: 60_000 }, id: 'one', tags: ['x'] });
-    assert.equal(await handle.result(), 'hello Ada');
-    await server.stop();
-    await client.close();
-    await backend.tidy();
-    await backend.close();
-    const log = (await redis.command('ACL', 'LOG')) as string[][];
-    const refused = log.map((entry) => entry[entry.indexOf('object') + 1]);
-    assert.deepEqual(
-      refused.filter((what) => what !== 'config|get'),
-      [],
-    );
+    await work(url);
+    assert.deepEqual(await refusals(redis), []);
+  });
+
+  it('is enough for a cluster, with what is said of it', async (t) => {
+    const cluster = await startCluster();
+    t.after(() => cluster.stop());
+    for (const node of cluster.masters) await node.command('ACL', 'SETUSER', ...rule, ...alsoFor('a cluster'));
+    await work(cluster.url.replace('://', '://millrace:PASSWORD@'));
+    for (const node of cluster.masters) assert.deepEqual(await refusals(node), []);
+  });
+
+  it('is enough for a master with sentinels, with what is said of it', async (t) => {
+    const set = await startSentinel();
+    t.after(() => set.stop());
+    const [role, ofSentinels] = [['+role'], alsoFor('Sentinel').filter((word) => word !== '+role')];
+    assert.ok(alsoFor('Sentinel').includes('+role'));
+    for (const server of set.servers) await server.command('ACL', 'SETUSER', ...rule, ...role);
+    for (const sentinel of set.sentinels) {
+      await sentinel.command('ACL', 'SETUSER', 'asker', 'on', '>SECRET', 'resetchannels', 'nocommands', ...ofSentinels);
+    }
+    const credentials = 'sentinelUsername=asker&sentinelPassword=SECRET';
+    await work(`${set.url.replace('://', '://millrace:PASSWORD@')}?${credentials}`);
+    for (const server of [...set.servers, ...set.sentinels]) assert.deepEqual(await refusals(server), []);
   });
 
   it('reaches nothing else', async (t) => {
