@@ -67,6 +67,13 @@ const manuals = [
     tests: (file: string) => `{src,test}/${file}{,.test}.ts`,
     cites: 12,
   },
+  {
+    title: 'Sidekiq',
+    pages: ['docs/sidekiq.md'],
+    options: { files: ['src/backend/sidekiq/backend.ts'], least: 4 },
+    tests: (file: string) => `{src,test}/${file}{,.test}.ts`,
+    cites: 12,
+  },
 ];
 
 /** What the samples call `redis://localhost:6379`. */
