@@ -4,7 +4,10 @@
  * A claim asks the shards of its queues one after the other, as long as there is room: queues that follow each other in one
  * shard are one call. What concerns a job goes to the shard that its id names; for an own id, to the one that it was
  * claimed from, or else to all of them.
+ *
+ * A shard that is away holds up one claim; the next ones leave it out until it answers, so the other queues go on.
  */
+import type { Clock } from '../../clock.ts';
 import { isError, toError } from '../../errors.ts';
 import type * as B from '../backend.ts';
 import * as check from '../check.ts';
@@ -14,6 +17,8 @@ import type { Shards } from './shards.ts';
 
 /** Payloads that one claim brings into memory, about; whoever claims next goes on. */
 const MOST_BYTES = 16 * 1024 * 1024;
+/** ms until a claim that left out a shard should be made again. */
+const SOON = 1_000;
 /** Own ids whose places are remembered, and answers for whoever asks again. */
 const MANY = 100_000;
 
@@ -21,15 +26,19 @@ export class Claiming {
   readonly #shards: Shards;
   readonly #backends: readonly RedisBackend[];
   readonly #members: Members;
+  readonly #clock: Clock;
+  /** Shards that did not answer, and whether they are being asked whether they do. */
+  readonly #away = new Map<number, { readonly error: Error; isAsked: boolean }>();
   /** Where jobs with own ids were claimed. */
   readonly #places = new Map<string, number>();
   /** What some shards have taken of a call that others could not be asked: it is made again as a whole. */
   readonly #taken = new Set<string>();
 
-  constructor(shards: Shards, backends: readonly RedisBackend[], members: Members) {
+  constructor(shards: Shards, backends: readonly RedisBackend[], members: Members, clock: Clock) {
     this.#shards = shards;
     this.#backends = backends;
     this.#members = members;
+    this.#clock = clock;
   }
 
   async claim({ server, queues, limit }: B.ClaimRequest): Promise<B.ClaimResult> {
@@ -38,6 +47,12 @@ export class Claiming {
     let bytes = 0;
     let failure: Error | undefined;
     for (const [place, some] of this.#runs(server, queues)) {
+      const away = this.#away.get(place);
+      if (away) {
+        failure ??= away.error;
+        this.#probe(place);
+        continue;
+      }
       try {
         const result = await this.#claimAt(place, { server, queues: some, limit: limit - jobs.length });
         for (const job of result.jobs) {
@@ -50,12 +65,13 @@ export class Claiming {
         // What was claimed before must not be lost, and a node that is away must not hold up the queues of others.
         if (isError(error, 'SERVER_UNKNOWN') && jobs.length === 0) throw error;
         failure ??= toError(error);
+        if (isError(error, 'BACKEND_UNAVAILABLE')) this.#away.set(place, { error, isAsked: false });
       }
       if (jobs.length === limit) return { jobs };
       if (bytes >= MOST_BYTES) return { jobs, nextAt: 0 };
     }
     if (failure && jobs.length === 0) throw failure;
-    if (failure) return { jobs, nextAt: 0 };
+    if (failure) nextAt = Math.min(nextAt, this.#clock.now() + SOON);
     return nextAt < Infinity ? { jobs, nextAt } : { jobs };
   }
 
@@ -99,6 +115,22 @@ export class Claiming {
     return runs.length > 0 ? runs : [[this.#shards.of(server), []]];
   }
 
+  /** Asks a shard that is away whether it still is. */
+  #probe(place: number): void {
+    const away = this.#away.get(place);
+    if (!away || away.isAsked) return;
+    away.isAsked = true;
+    this.#shards
+      .at(place)
+      .ask('known', { where: 'own', names: [] })
+      .then(
+        () => this.#away.delete(place),
+        () => {
+          away.isAsked = false;
+        },
+      );
+  }
+
   async #claimAt(place: number, request: B.ClaimRequest): Promise<B.ClaimResult> {
     const backend = this.#backends[place] as RedisBackend;
     try {
@@ -122,36 +154,50 @@ export class Claiming {
     items: readonly T[],
     ask: (backend: RedisBackend, some: readonly T[]) => Promise<readonly R[]>,
     none: R,
-    half?: (done: readonly (readonly [T, R])[]) => void,
+    half: (done: readonly (readonly [T, R])[]) => void = () => undefined,
   ): Promise<R[]> {
-    const shares = new Map<number, number[]>();
-    const give = (place: number, at: number) => {
+    const results: R[] = items.map(() => none);
+    const round = async (shares: ReadonlyMap<number, readonly number[]>) => {
+      const answers = await Promise.allSettled(
+        [...shares].map(async ([place, share]) => {
+          const some = share.map((at) => items[at] as T);
+          const answered = await ask(this.#backends[place] as RedisBackend, some);
+          for (const [i, at] of share.entries()) if (answered[i] !== none) results[at] = answered[i] as R;
+        }),
+      );
+      const failed = answers.find((answer) => answer.status === 'rejected');
+      if (!failed) return;
+      half(items.flatMap((item, at) => (results[at] === none ? [] : [[item, results[at] as R] as const])));
+      throw failed.reason;
+    };
+    const everywhere = [...this.#backends.keys()];
+    const places = items.map(({ id }) => {
+      const place = this.#shards.ofId(id);
+      if (place >= 0) return [place];
+      const known = this.#places.get(id);
+      return known === undefined ? everywhere : [known];
+    });
+    await round(byPlace(places));
+    // Own ids may have come to another shard since they were claimed.
+    const others = items.map(({ id }, at) => {
+      const known = this.#places.get(id);
+      if (known === undefined || results[at] !== none || this.#shards.ofId(id) >= 0) return [];
+      return everywhere.filter((place) => place !== known);
+    });
+    await round(byPlace(others));
+    return results;
+  }
+}
+
+/** From the places of each to those that are in each place. */
+function byPlace(places: readonly (readonly number[])[]): ReadonlyMap<number, readonly number[]> {
+  const shares = new Map<number, number[]>();
+  for (const [at, all] of places.entries()) {
+    for (const place of all) {
       const share = shares.get(place);
       if (share) share.push(at);
       else shares.set(place, [at]);
-    };
-    for (const [at, { id }] of items.entries()) {
-      const place = Math.max(this.#shards.ofId(id), this.#places.get(id) ?? -1);
-      if (place >= 0) give(place, at);
-      else for (const other of this.#backends.keys()) give(other, at);
     }
-    const results: R[] = items.map(() => none);
-    const done: (readonly [T, R])[] = [];
-    const answers = await Promise.allSettled(
-      [...shares].map(async ([place, share]) => {
-        const some = share.flatMap((at) => items[at] ?? []);
-        const answered = await ask(this.#backends[place] as RedisBackend, some);
-        for (const [i, at] of share.entries()) {
-          const result = answered[i] ?? none;
-          if (result === none) continue;
-          results[at] = result;
-          done.push([items[at] as T, result]);
-        }
-      }),
-    );
-    const failed = answers.find((answer) => answer.status === 'rejected');
-    if (!failed) return results;
-    half?.(done);
-    throw failed.reason;
   }
+  return shares;
 }

@@ -36,6 +36,7 @@ import { Look, walk } from './look.ts';
 import { Members, mergeServers } from './members.ts';
 import { Numbering } from './numbering.ts';
 import { sentOf } from './search.ts';
+import { ServerClock } from './server-clock.ts';
 import type { Request } from './shard.ts';
 import { Shards } from './shards.ts';
 import { Timetable } from './timetable.ts';
@@ -64,9 +65,13 @@ export class ClusterBackend implements B.Backend {
   readonly name: string;
   /** Absent where a clock of the caller's decides: there the beats are made by hand. */
   readonly startHeart?: (server: B.ServerInfo, options: B.HeartOptions) => Promise<void>;
+  /** As far as the nodes agree on the time. */
+  readonly clock: Clock;
+  readonly pollInterval = 10_000;
   readonly #link: Link;
   readonly #namespace: string;
   readonly #clock: Clock | undefined;
+  readonly #time = new ServerClock();
   readonly #wanted: number | undefined;
   readonly #heart = new Heart((server) => this.beat(server));
   readonly #beating = new Map<string, readonly [B.ServerInfo, B.HeartOptions]>();
@@ -81,6 +86,7 @@ export class ClusterBackend implements B.Backend {
     this.#link = link;
     this.#namespace = namespace;
     this.#clock = clock;
+    this.clock = clock ?? this.#time;
     this.#wanted = shards;
     if (!clock) this.startHeart = (server, heart) => this.#startHeart(server, heart);
   }
@@ -89,7 +95,7 @@ export class ClusterBackend implements B.Backend {
   async open(): Promise<void> {
     if (this.#isClosed) throw this.#closed();
     await this.#link.open();
-    const shards = new Shards(this.#link, this.#namespace, await this.#count(), this.#clock);
+    const shards = new Shards(this.#link, this.#namespace, await this.#count(), this.#clock, this.#time);
     const modern = isModern(await this.#link.info());
     await Promise.all(shards.all.map((shard) => shard.open(modern)));
     const ears = new Ears(this.#link, shards.channels, shards.who);
@@ -102,7 +108,7 @@ export class ClusterBackend implements B.Backend {
       ears,
       members,
       adding: new Adding(shards, (queues) => ears.tell(queues)),
-      claiming: new Claiming(shards, backends, members),
+      claiming: new Claiming(shards, backends, members, this.clock),
       timetable: new Timetable(shards, backends),
       numbering: new Numbering(shards),
     };
@@ -153,7 +159,7 @@ export class ClusterBackend implements B.Backend {
     const { shards, adding } = this.#parts;
     return sum(
       shards.all.map(async (shard, place) => {
-        const answer = await shard.change('rescue', { lease, ...crashTexts });
+        const answer = await shard.rescue(lease, crashTexts);
         const [count, overdue] = answer as unknown as [number, Buffer[]];
         for (let i = 0; i < overdue.length; i += 2) {
           await adding.resume(place, String(overdue[i]), overdue[i + 1] as Buffer);

@@ -14,6 +14,8 @@ import { toEvent } from './shown.ts';
 
 /** Events of one shard that get their numbers at once, and runs that are read at once. */
 const MANY = 1_000;
+/** A shard that may have lost some of its numbers leaves out so many; nothing happened to those. See lua/renew.lua. */
+const LEAP = 2 ** 30;
 /** The shard that keeps the numbers. */
 const KEEPER = 0;
 
@@ -53,7 +55,7 @@ export class Numbering {
       this.#shards.all.map((shard, i) => shard.ask('told', { after: cursors[i] ?? 0, limit: MANY })),
     )) as unknown as Told[];
     // A shard with more than it could tell: what happened behind that waits for the next round.
-    const until = Math.min(...told.map(({ found }) => (found.length === 2 * MANY ? latest(found) : Infinity)));
+    const until = Math.min(...told.map(({ found }) => (isCut(found) ? latest(found) : Infinity)));
     const { runs, ends } = runsOf(told, cursors, until);
     const isAll = until === Infinity;
     if (runs.length === 0 && isAll) return true;
@@ -129,7 +131,7 @@ function runsOf(told: readonly Told[], cursors: readonly number[], until: number
   const ends = told.map((_, shard) => cursors[shard] ?? 0);
   const runs: [shard: number, gap: number, from: number, count: number][] = [];
   for (const { shard, number } of waiting) {
-    const gap = number - (ends[shard] as number) - 1;
+    const gap = (number - (ends[shard] as number) - 1) % LEAP;
     const last = runs.at(-1);
     if (last && last[0] === shard && gap === 0) last[3]++;
     else runs.push([shard, gap, number, 1]);
@@ -137,13 +139,18 @@ function runsOf(told: readonly Told[], cursors: readonly number[], until: number
   }
   for (const [shard, { found, last }] of told.entries()) {
     const end = ends[shard] as number;
-    const isBehind = found.length > 0 && (found.at(-2) as number) > end;
-    // All between were dropped. A server that lost its last moments may have gone back; see lua/renew.lua.
+    const isBehind = isCut(found) || (found.length > 0 && (found.at(-2) as number) > end);
+    // All between were dropped; or a server that lost its last moments has gone back.
     if (isBehind || last === end) continue;
-    if (last > end) runs.push([shard, last - end, last + 1, 0]);
+    if (last > end) runs.push([shard, (last - end) % LEAP, last + 1, 0]);
     ends[shard] = last;
   }
   return { runs, ends };
+}
+
+/** Whether there may be more than the shard could tell at once. */
+function isCut(found: Told['found']): boolean {
+  return found.length === 2 * MANY;
 }
 
 function latest(found: Told['found']): number {

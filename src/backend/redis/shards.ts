@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../../clock.ts';
 import type { Link } from './link.ts';
+import type { ServerClock } from './server-clock.ts';
 import { newName, Shard } from './shard.ts';
 import { slotOf } from './slot.ts';
 
@@ -25,10 +26,10 @@ export class Shards {
   /** Of names that were asked for. */
   readonly #places = new Map<string, number>();
 
-  constructor(link: Link, namespace: string, count: number, clock: Clock | undefined) {
+  constructor(link: Link, namespace: string, count: number, clock: Clock | undefined, time: ServerClock) {
     this.channels = `{${namespace}}:`;
     const common = () => ({ seen: this.#stamp, channels: this.channels });
-    this.all = tagsOf(namespace, count).map((tag) => new Shard(link, tag, this.who, { clock, common }));
+    this.all = tagsOf(namespace, count).map((tag) => new Shard(link, tag, this.who, { clock, common, time }));
   }
 
   at(place: number): Shard {

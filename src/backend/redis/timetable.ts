@@ -5,7 +5,7 @@
  * A schedule whose job goes to another queue is taken from its old shard before it is put into the new one. Whoever is killed in
  * between has lost it, until it is put again; the other way round a tick could make its job twice.
  */
-import { setTimeout as pause } from 'node:timers/promises';
+import { systemClock } from '../../clock.ts';
 import type { DueSchedules, Schedule, ScheduleRecord } from '../schedule.ts';
 import type { RedisBackend } from './backend.ts';
 import { packSchedule } from './schedules.ts';
@@ -76,11 +76,17 @@ export class Timetable {
   async #locked(key: string, work: () => Promise<void>): Promise<void> {
     const home = this.#shards.at(this.#shards.of(key));
     const lock = { key, token: newName() };
-    while (!(await home.ask('lock', { ...lock, ttl: LOCKED }))) await pause(PAUSE);
+    while (!(await home.ask('lock', { ...lock, ttl: LOCKED }))) await pause();
     try {
       await work();
     } finally {
       await home.ask('unlock', lock).catch(() => undefined); // it runs out
     }
   }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => {
+    systemClock.timer(PAUSE, resolve);
+  });
 }
