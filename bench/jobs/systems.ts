@@ -6,6 +6,7 @@ export const systems: Readonly<Record<string, () => Promise<{ readonly open: Ope
   'bare-sqlite': () => import('../sqlite/bare.ts'),
   'bare-redis': () => import('../redis/bare.ts'),
   millrace: () => import('./systems/millrace.ts'),
+  resque: () => import('../resque/system.ts'),
   plainjob: () => import('./peers/plainjob/plainjob.ts'),
   bunqueue: () => import('./peers/bunqueue/bunqueue.ts'),
   liteque: () => import('./peers/liteque/liteque.ts'),

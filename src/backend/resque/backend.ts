@@ -39,13 +39,15 @@ import { Turns } from '../redis/turns.ts';
 import type { DueSchedules, Firing, FiringResult, ScheduleRecord } from '../schedule.ts';
 import { changed, defaultSettings, probation, type QueueSettings, type SettingsChange } from '../settings.ts';
 import { type ClaimAnswer, toClaimed } from './claimed.ts';
+import { Counts } from './counts.ts';
 import { packAction, packEnding } from './endings.ts';
 import { lacks, Refusals } from './lacks.ts';
 import { Look } from './look.ts';
 import { workerNames } from './manner.ts';
 import { type ResqueOptions, type Settings, withDefaults } from './options.ts';
-import { idOf, toPayload } from './payload.ts';
+import { idOf, queueOf, toPayload } from './payload.ts';
 import { type Command, scriptOf } from './scripts.ts';
+import { tokenOf, toTexts } from './token.ts';
 
 /** Notes that one `tidy` looks at. */
 const TIDY = 1_000;
@@ -58,6 +60,7 @@ export class ResqueBackend implements B.Backend {
   readonly #link: Link;
   readonly #settings: Settings;
   readonly #refusals: Refusals;
+  readonly #counts: Counts;
   readonly #ears: Ears;
   readonly #look: Look;
   /** Names this object to the scripts. */
@@ -75,6 +78,7 @@ export class ResqueBackend implements B.Backend {
     this.#link = link;
     this.#settings = settings;
     this.#refusals = new Refusals(this.name);
+    this.#counts = new Counts(settings);
     this.#ears = new Ears(link, `${prefix}millrace:`, this.#who);
     this.#look = new Look({
       command: (name, keys, ...args) => link.command(prefix, [name, ...keys.map((key) => prefix + key), ...args]),
@@ -147,35 +151,37 @@ export class ResqueBackend implements B.Backend {
       check.assertEnding(ending);
       if (ending.kind !== 'completed') endings.push(i + 1, packEnding(ending, this.#settings));
     }
-    const ids = outcomes.map(({ id }) => id);
-    const claims = outcomes.map(({ claim }) => claim);
-    return toTaken(await this.#change('settle', { server, ids, claims, endings }));
+    const results = toTaken(await this.#change('settle', { server, ...toTexts(outcomes.map(claimOf)), endings }));
+    outcomes.forEach(({ claim, ending }, i) => {
+      this.#counts.add(server, claim, ending, results[i]);
+    });
+    return results;
   }
 
   /** Says who still holds what, and keeps nothing: there is no place where anybody would look for it. */
   async report(server: string, reports: readonly B.Report[]): Promise<readonly B.SettleResult[]> {
     this.#assertOpen();
     reports.forEach(check.assertReport);
-    const ids = reports.map(({ id }) => id);
-    const claims = reports.map(({ claim }) => claim);
-    return toTaken(await this.#ask('report', { server, ids, claims }));
+    return toTaken(await this.#ask('report', { server, ...toTexts(reports.map(claimOf)) }));
   }
 
   async beat(server: B.ServerInfo): Promise<void> {
     this.#assertOpen();
     const { delivery, manner, queues } = this.#settings;
-    await this.#ask('beat', {
+    await this.#change('beat', {
       id: server.id,
       info: JSON.stringify(server),
       ...workerNames(server, manner, queues),
       goworker: manner === 'goworker',
       once: delivery === 'at-most-once',
       workers: server.concurrency,
+      counts: this.#counts.take(server.id),
     });
   }
 
   async leave(server: string): Promise<void> {
     this.#assertOpen();
+    this.#counts.take(server);
     await this.#change('leave', { id: server });
   }
 
@@ -187,8 +193,13 @@ export class ResqueBackend implements B.Backend {
 
   async orders(server: string): Promise<readonly B.Order[]> {
     this.#assertOpen();
-    const all = (await this.#ask('orders', { id: server })) as [Buffer, number, Buffer][];
-    return all.map(([id, claim, reason]) => ({ kind: 'cancel', id: String(id), claim, reason: String(reason) }));
+    const all = (await this.#ask('orders', { id: server })) as [Buffer, Buffer, Buffer, Buffer][];
+    return all.map(([id, number, slot, reason]) => ({
+      kind: 'cancel',
+      id: String(id),
+      claim: tokenOf(Number(number), Number(slot)),
+      reason: String(reason),
+    }));
   }
 
   async tidy(): Promise<number> {
@@ -363,6 +374,11 @@ function concerns({ kind }: Action, { state }: JobRecord, { ids, states }: JobFi
   // A job that kills servers runs again only when that is meant.
   const isMeant = state !== 'quarantined' || ids !== undefined || states?.includes(state) === true;
   return state !== 'available' && state !== 'running' && isMeant;
+}
+
+/** A token is given once, so it says which job is meant, if the id is one of ours at all. */
+function claimOf({ id, claim }: { readonly id: string; readonly claim: number }): number {
+  return queueOf(id) === undefined ? -1 : claim;
 }
 
 function toTaken(answer: Received): B.SettleResult[] {

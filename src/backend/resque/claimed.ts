@@ -4,12 +4,13 @@ import type { AttemptError, ClaimedJob, Outcome } from '../backend.ts';
 import type { Settings } from './options.ts';
 import { fromPayload, idOf } from './payload.ts';
 import { PRIORITY } from './seen.ts';
+import { tokenOf } from './token.ts';
 
 /** See lua/commands/claim.lua; places count from 1. */
 export interface ClaimAnswer {
-  readonly queues: readonly number[];
+  readonly runs: readonly number[];
+  readonly slots: readonly Buffer[];
   readonly payloads: readonly Buffer[];
-  readonly claims: readonly number[];
   readonly noted: readonly number[];
   readonly nextAt?: number;
 }
@@ -21,7 +22,7 @@ export interface Claimed {
 }
 
 export function toClaimed(
-  { queues: places, payloads, claims, noted }: ClaimAnswer,
+  { runs, slots, payloads, noted }: ClaimAnswer,
   queues: readonly string[],
   { attempts }: Pick<Settings, 'attempts'>,
   now: number,
@@ -29,10 +30,17 @@ export function toClaimed(
   const jobs: ClaimedJob[] = [];
   const unreadable: Outcome[] = [];
   let note = 0;
+  let run = -3;
+  let left = 0;
   for (const [i, bytes] of payloads.entries()) {
-    const queue = queues[(places[i] as number) - 1] as string;
+    while (left === 0) {
+      run += 3;
+      left = runs[run + 2] as number;
+    }
+    left--;
+    const queue = queues[(runs[run] as number) - 1] as string;
     const id = idOf(queue, bytes);
-    const claim = claims[i] as number;
+    const claim = tokenOf(runs[run + 1] as number, Number(slots[i]));
     const parts = fromPayload(bytes);
     let [attempt, crashes] = [1, 0];
     if (noted[note] === i + 1) {

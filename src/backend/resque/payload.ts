@@ -56,22 +56,27 @@ export function textOf(json: Buffer | undefined): string | undefined {
 }
 
 const closing = Buffer.from('}');
-const opening = Buffer.from('{"class":"');
-const argsNext = Buffer.from(',"args":');
 const none = Buffer.from('[]');
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** The form that all but node-resque write: class first, args last. */
+/**
+ * The forms that everybody writes: class first, args last, with node-resque's queue between them.
+ *
+ * The arguments are read when the job runs, and not here too: that would cost as much as all the rest. Where the list could
+ * have ended before, so that what follows are other members, they are.
+ */
 function fromFirst(bytes: Buffer): Parts | undefined {
-  if (bytes.length < 24 || bytes.compare(opening, 0, opening.length, 0, opening.length) !== 0) return undefined;
-  const end = bytes.indexOf(QUOTE, opening.length);
-  const from = end + 1 + argsNext.length;
-  if (bytes.compare(argsNext, 0, argsNext.length, end + 1, from) !== 0 || bytes.at(-1) !== 0x7d) return undefined;
-  const name = bytes.toString('utf8', opening.length, end);
-  const args = bytes.subarray(from, -1);
-  return name.includes('\\') || name === '' || !isArray(args) ? undefined : { name, args };
+  const text = bytes.toString('latin1');
+  const [head, name] = common.exec(text) ?? [];
+  if (head === undefined || name === undefined || !text.endsWith(']}') || /\]\s*,\s*"/.test(text)) return undefined;
+  return {
+    name: /[\x80-\xff]/.test(name) ? Buffer.from(name, 'latin1').toString() : name,
+    args: bytes.subarray(head.length, -1),
+  };
 }
+
+const common = /^\{"class":"([^"\\]+)",(?:"queue":"[^"\\]*",)?"args":(?=\[)/;
 
 function fromMembers(bytes: Buffer): Parts | undefined {
   const members = membersOf(bytes);

@@ -49,7 +49,7 @@ async function story(link: Link, namespace: string): Promise<unknown[]> {
   const said: unknown[] = [];
   await backend.open();
   try {
-    const once = { key: 'k', fingerprint: 'f', ttl: 1_000 };
+    const once = { key: 'k', fingerprint: 'f', ttl: 3_600_000 };
     said.push(await backend.add([{ jobs: Array.from({ length: 12 }, (_, n) => job(n)) }, { jobs: [job(12)], once }]));
     said.push(await backend.add([{ jobs: [job(12)], once }, { jobs: [job(13, { runAt: clock.now() + 5_000 })] }]));
     for (const id of ['a', 'b']) await backend.beat(member(id));

@@ -63,7 +63,7 @@ export function running(worker: string, record: Buffer, frame: Frame): Seen | un
   if (!members || queue === undefined || !payload) return undefined;
   const bytes = unwrapped(payload);
   const ours = members.get('millrace');
-  const [, , , attempt = 1, crashes = 0] = ours ? (JSON.parse(String(ours)) as number[]) : [];
+  const [, attempt = 1, crashes = 0] = ours ? (JSON.parse(String(ours)) as number[]) : [];
   const startedAt = momentOf(members.get('run_at'), frame.now);
   const job = recordOf(queue, bytes, { ...frame, state: 'running', attempt, crashes, startedAt, server: worker });
   return { job, from: `worker:${worker}`, item: record, queue, bytes };

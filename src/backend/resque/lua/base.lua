@@ -12,8 +12,8 @@
 --   slots:<id>     numbers of its workers                            free:<id>   those of them that hold nothing
 --   notes          job -> what the wire cannot carry of equal jobs that wait, see notes.lua
 --   completed      queue -> jobs completed by our servers            settings    queue -> msgpack
---   claimed        the last claim number                             once:<key>  fingerprint and answer of an add
---   orders         worker -> claim, reason: that it shall stop
+--   claimed        the last number of a claim                             once:<key>  fingerprint and answer of an add
+--   orders         worker -> number, reason: that its job shall stop
 --   answers:<who>  what the last calls of a process were answered
 
 local call = redis.call

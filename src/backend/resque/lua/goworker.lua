@@ -27,7 +27,7 @@ local function goText(value)
   return 'map[' .. table.concat(all, ' ') .. ']'
 end
 
-local function noWorker(queue, text)
-  local job = cjson.decode(text)
+local function noWorker(queue, bytes)
+  local job = cjson.decode(bytes)
   return 'No worker for ' .. job.class .. ' in queue ' .. queue .. ' with args ' .. goText(job.args or {})
 end

@@ -80,7 +80,8 @@ end
 -- ---- failed -------------------------------------------------------------------------------------------------------------
 
 -- `error`: exception, message and backtrace, each as JSON.
-local function fail(queue, text, worker, error, goworker)
+local function fail(queue, bytes, worker, error, goworker)
+  local text = shown(bytes)
   call('RPUSH', prefix .. 'failed', table.concat({
     '{"failed_at":"', moment(now, goworker and form.rfc3339 or form.failed), '","payload":', text, ',"exception":', error[1],
     ',"error":', error[2], ',"backtrace":', error[3], ',"worker":', quote(worker), ',"queue":', quote(queue), '}' }))
@@ -100,7 +101,7 @@ local function promote()
       if queue then
         push(queue, bytes)
       else
-        fail('', shown(item), '', { '"Millrace::Unreadable"', '"a delayed item without a class or a queue"', 'null' })
+        fail('', item, '', { '"Millrace::Unreadable"', '"a delayed item without a class or a queue"', 'null' })
       end
     end
     call('LTRIM', key, #items, -1)

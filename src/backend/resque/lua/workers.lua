@@ -1,13 +1,11 @@
--- A server as others see it: many workers, each with one job at most. A worker is a slot: its number stands in its name and in
--- the claim number of its job, so a claim number leads to the record.
+-- A server as others see it: many workers, each with one job at most. A worker is a slot, whose number stands in its name; the
+-- job that it has is told from those before by the number of the call that claimed it. Both are texts here, as numbers cost more;
+-- the token of a claim is made of them outside.
 --
 -- THE RECORD IS THE JOB: what `worker:<name>` says is all that keeps a claimed job. It is what Ruby and Go expect there, with
--- two more members:
+-- two more members; `worker` is for node-resque, which has the name without the queues there:
 --
---   {"queue":"q","run_at":"…","worker":"…","payload":{"class":…,"args":…},
---    "millrace":[claim,payload size,queue size,attempt,crashes,wrapped]}
---
--- `worker` is for node-resque, which has the name without the queues there.
+--   {"queue":"q","run_at":"…","worker":"…","payload":{"class":…,"args":…},"millrace":[number,attempt,crashes,wrapped]}
 
 local SLOTS = 8192
 
@@ -19,25 +17,65 @@ end
 
 local function workerOf(server, slot) return server.head .. slot .. server.tail end
 
-local function hold(server, queue, bytes, claim, attempt, crashes, runAt)
-  local name = quote(queue)
-  local text, wrapped = shown(bytes)
-  return table.concat({ '{"queue":', name, ',"run_at":"', runAt, '","worker":', quote(server.head .. claim % SLOTS), ',"payload":', text,
-    string.format(',"millrace":[%.0f,%d,%d,%d,%d,%d]}', claim, #text, #name, attempt, crashes, wrapped) })
+-- What is the same in the records of all jobs of a queue that are claimed together.
+local function frameOf(server, queue, runAt, number)
+  local head = '{"queue":' .. quote(queue) .. ',"run_at":"' .. runAt .. '","worker":' .. string.sub(quote(server.head), 1, -2)
+  local tail = ',"millrace":[' .. number .. ','
+  return { head = head, tail = tail, fresh = tail .. '1,0,0]}' }
+end
+
+-- What looks like a job stands there without having been read, as reading it costs more than all else. If it is none after all,
+-- the process that claimed it finds out at once, and it goes to `failed`, where it is wrapped.
+local function hold(frame, bytes, slot, attempt, crashes)
+  local looksRight = string.sub(bytes, 1, 10) == '{"class":"' and string.sub(bytes, -1) == '}'
+  local text, wrapped = bytes, 0
+  if not looksRight then text, wrapped = shown(bytes) end
+  local tail = frame.fresh
+  if attempt > 1 or crashes > 0 or wrapped > 0 then
+    tail = frame.tail .. attempt .. ',' .. crashes .. ',' .. wrapped .. ']}'
+  end
+  return frame.head .. slot .. '","payload":' .. text .. tail
+end
+
+-- The number of the call that claimed; nil for what is no record of ours.
+local function numberOf(record) return string.match(record, ',"millrace":%[(%d+),%d+,%d+,%d%]}$', -80) end
+
+local endsOf = {}
+
+-- Whether a record is that of this claim. Most are of jobs that came for the first time, and end alike.
+local function isOf(record, number)
+  local finish = endsOf[number]
+  if not finish then
+    finish = ',"millrace":[' .. number .. ',1,0,0]}'
+    endsOf[number] = finish
+  end
+  return string.sub(record, -#finish) == finish or numberOf(record) == number
+end
+
+-- The queue of a record of ours. A quote within it is escaped, so it ends with the first that looks like the end.
+local function queueOf(record)
+  local name = string.match(record, '^{"queue":"([^"\\]*)"')
+  if name then return name end
+  local finish = string.find(record, '","run_at":"', 1, true)
+  return cjson.decode('[' .. string.sub(record, 10, finish) .. ']')[1]
 end
 
 -- nil for what is no record of ours.
-local function held(record)
-  local tail = string.sub(record, -110)
-  local at, _, claim, size, nameSize, attempt, crashes, wrapped =
-    string.find(tail, ',"millrace":%[(%d+),(%d+),(%d+),(%d+),(%d+),(%d)%]}$')
-  if not at then return end
-  local finish = #record - #tail + at - 1
-  local text = string.sub(record, finish - size + 1, finish)
-  local name = string.sub(record, 10, 9 + nameSize)
-  return { claim = tonumber(claim), attempt = tonumber(attempt), crashes = tonumber(crashes), text = text,
-    bytes = wrapped == '1' and unwrapped(text) or text, wrapped = wrapped == '1',
-    queue = string.find(name, '\\', 1, true) and cjson.decode('[' .. name .. ']')[1] or string.sub(name, 2, -2) }
+local function held(record, slot)
+  local number, attempt, crashes, wrapped =
+    string.match(record, ',"millrace":%[(%d+),(%d+),(%d+),(%d)%]}$', -80)
+  if not number then return end
+  local _, before = string.find(record, '","payload":', 1, true)
+  local size = string.len(',"millrace":[' .. number .. ',' .. attempt .. ',' .. crashes .. ',0]}')
+  local text = string.sub(record, before + 1, -size - 1)
+  return { number = number, slot = slot, attempt = tonumber(attempt), crashes = tonumber(crashes), queue = queueOf(record),
+    bytes = wrapped == '1' and unwrapped(text) or text }
+end
+
+-- In the order in which they were claimed: those of one call in that of their slots.
+local function byClaim(a, b)
+  if a.number ~= b.number then return tonumber(a.number) < tonumber(b.number) end
+  return tonumber(a.slot) < tonumber(b.slot)
 end
 
 local function enlist(server, name)
@@ -70,12 +108,18 @@ end
 -- Slots for `count` jobs, fewer when there are no more, lowest first.
 local function slotsFor(server, count)
   if count == 0 then return {} end
-  local slots = call('LPOP', own .. 'free:' .. server.id, count) or {}
-  for i, slot in ipairs(slots) do slots[i] = tonumber(slot) end
+  local slots = call('RPOP', own .. 'free:' .. server.id, count) or {}
   if #slots < count then
-    for _, slot in ipairs(grow(server, count - #slots)) do slots[#slots + 1] = slot end
+    for _, slot in ipairs(grow(server, count - #slots)) do slots[#slots + 1] = tostring(slot) end
   end
-  table.sort(slots)
+  -- Sorting numbers is ten times as fast as sorting texts by a function, and the texts are at hand.
+  local numbers, texts = {}, {}
+  for i, slot in ipairs(slots) do
+    numbers[i] = tonumber(slot)
+    texts[numbers[i]] = slot
+  end
+  table.sort(numbers)
+  for i, number in ipairs(numbers) do slots[i] = texts[number] end
   return slots
 end
 
@@ -84,13 +128,9 @@ local function allHeld(server)
   local all = {}
   for _, slot in ipairs(call('LRANGE', own .. 'slots:' .. server.id, 0, -1)) do
     local record = call('GET', prefix .. 'worker:' .. workerOf(server, slot))
-    local job = record and held(record)
-    if job then
-      job.slot = slot
-      all[#all + 1] = job
-    end
+    all[#all + 1] = record and held(record, slot) or nil
   end
-  table.sort(all, function(a, b) return a.claim < b.claim end)
+  table.sort(all, byClaim)
   return all
 end
 
@@ -99,14 +139,14 @@ end
 local ORDERS = own .. 'orders'
 
 -- Why the job of this worker should stop; nil for most.
-local function reasonFor(worker, claim)
+local function reasonFor(worker, number)
   local packed = call('HGET', ORDERS, worker)
   local its = packed and cmsgpack.unpack(packed)
-  return its and its[1] == claim and its[2] or nil
+  return its and its[1] == number and its[2] or nil
 end
 
-local function cancelled(queue, text, worker, reason, goworker)
-  fail(queue, text, worker, { '"Millrace::Cancelled"', quote(reason), 'null' }, goworker)
+local function cancelled(queue, bytes, worker, reason, goworker)
+  fail(queue, bytes, worker, { '"Millrace::Cancelled"', quote(reason), 'null' }, goworker)
 end
 
 -- Nothing of it is left.

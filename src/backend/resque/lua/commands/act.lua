@@ -8,13 +8,14 @@ local function isRunning(from) return string.sub(from, 1, 7) == 'worker:' end
 
 -- Only ours can be told.
 local function stop(from, item)
-  local job = held(item)
-  if not job or call('GET', prefix .. from) ~= item then return false end
+  if call('GET', prefix .. from) ~= item then return false end
   local worker = string.sub(from, 8)
   for _, id in ipairs(call('ZRANGE', own .. 'beats', 0, -1)) do
     local server = findServer(id)
-    if server and workerOf(server, job.claim % SLOTS) == worker then
-      call('HSET', ORDERS, worker, cmsgpack.pack({ job.claim, ask.reason }))
+    local slot = server and string.sub(worker, #server.head + 1, -#server.tail - 1)
+    local job = slot and workerOf(server, slot) == worker and held(item, slot)
+    if job then
+      call('HSET', ORDERS, worker, cmsgpack.pack({ job.number, ask.reason }))
       order(id)
       return true
     end
@@ -39,7 +40,7 @@ for i = 1, #ask.jobs, 4 do
     else
       -- What the wire could not carry of it goes with it.
       if from ~= 'failed' then takeNote(queue, bytes) end
-      if ask.error then fail(queue, shown(bytes), '', ask.error) end
+      if ask.error then fail(queue, bytes, '', ask.error) end
     end
     done = done + 1
   end

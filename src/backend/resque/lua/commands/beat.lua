@@ -1,5 +1,6 @@
 -- Registers a server if it is new, and renews its lease. ask.id, ask.info: opaque; ask.head, ask.tail, ask.goworker, ask.once,
--- ask.workers: what its workers are called, how they behave, and how many are there from the start.
+-- ask.workers: what its workers are called, how they behave, and how many are there from the start; ask.counts: slot, processed,
+-- failed, … of those that have ended jobs since the last beat.
 
 local server = findServer(ask.id)
 if not server then
@@ -22,6 +23,13 @@ else
   end
   many('SADD', prefix .. 'workers', names)
   if not server.goworker then many('HSET', prefix .. 'workers:heartbeat', beats) end
+end
+for at = 1, #ask.counts, 3 do
+  local worker = workerOf(server, ask.counts[at])
+  for i, stat in ipairs({ 'processed', 'failed' }) do
+    local count = ask.counts[at + i]
+    if count > 0 then call('INCRBY', prefix .. 'stat:' .. stat .. ':' .. worker, count) end
+  end
 end
 call('ZADD', own .. 'beats', now, ask.id)
 return answer(true)

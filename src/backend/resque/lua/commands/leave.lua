@@ -6,9 +6,9 @@ if server then
   for i = #all, 1, -1 do
     local job = all[i]
     local worker = workerOf(server, job.slot)
-    local reason = reasonFor(worker, job.claim)
+    local reason = reasonFor(worker, job.number)
     if reason then
-      cancelled(job.queue, job.text, worker, reason, server.goworker)
+      cancelled(job.queue, job.bytes, worker, reason, server.goworker)
     else
       putBack(job.queue, job.bytes)
       note(job.queue, job.bytes, job.attempt, job.crashes)

@@ -1,10 +1,9 @@
--- Whether the server still holds these jobs. ask.server, ask.ids, ask.claims. The answer as that of settle.
+-- Whether the server still holds these jobs. ask.server, ask.numbers, ask.slots. The answer as that of settle.
 
 local server = findServer(ask.server)
 local results = {}
-for i, claim in ipairs(ask.claims) do
-  local record = server and call('GET', prefix .. 'worker:' .. workerOf(server, claim % SLOTS))
-  local job = record and held(record)
-  results[i] = job and job.claim == claim and nameOf(job.queue, job.bytes) == ask.ids[i] and '1' or '0'
+for i, slot in ipairs(ask.slots) do
+  local record = server and call('GET', prefix .. 'worker:' .. workerOf(server, slot))
+  results[i] = record and isOf(record, ask.numbers[i]) and '1' or '0'
 end
 return answer(table.concat(results))

@@ -4,22 +4,22 @@
 
 local function crash(server, job)
   local worker = workerOf(server, job.slot)
-  local reason = reasonFor(worker, job.claim)
+  local reason = reasonFor(worker, job.number)
   local packed = call('HGET', own .. 'settings', job.queue)
   local most = packed and cmsgpack.unpack(packed).maxCrashes or ask.maxCrashes
   local crashes = job.crashes + 1
   local error = string.format('{"attempt":%d,"at":%.0f,"code":"%s","message":%s}', job.attempt, now, ask.code,
     quote(ask.died[1] .. server.id .. ask.died[2]))
   if reason then
-    cancelled(job.queue, job.text, worker, reason, server.goworker)
+    cancelled(job.queue, job.bytes, worker, reason, server.goworker)
   elseif server.once or crashes >= most then
     local exception, message = '"Millrace::Quarantined"', ask.quarantined[1] .. crashes .. ask.quarantined[2]
     if server.once then
       -- In the words of Ruby, when it prunes its own.
       exception = '"Resque::PruneDeadWorkerDirtyExit"'
-      message = 'Worker ' .. worker .. ' did not gracefully exit while processing ' .. cjson.decode(job.text).class
+      message = 'Worker ' .. worker .. ' did not gracefully exit while processing ' .. cjson.decode((shown(job.bytes))).class
     end
-    fail(job.queue, job.text, worker, { exception, quote(message), 'null' }, server.goworker)
+    fail(job.queue, job.bytes, worker, { exception, quote(message), 'null' }, server.goworker)
     call('INCR', prefix .. 'stat:failed')
     if not server.goworker then call('INCR', prefix .. 'stat:processed') end
   elseif crashes == most - 1 then
