@@ -204,7 +204,7 @@ async function assertNothingIsLeft(redis: RedisServer, backend: Backend): Promis
     const ttls = await Promise.all(keys.map((key) => redis.command('PTTL', key)));
     return keys.filter((_, i) => ttls[i] === -1).map((key) => key.replace('{millrace}:', ''));
   };
-  const legitimate = ['event', 'number', 'q:1', 'queues', 'serverNumber', 'store', 'template', 'templates'];
+  const legitimate = ['event', 'layout', 'number', 'q:1', 'queues', 'serverNumber', 'store', 'template', 'templates'];
   let left: string[] = [];
   await until('nothing is left', async () => {
     left = (await lasting()).sort();

@@ -8,7 +8,8 @@
  * A job whose time has come may be shown available from then on, or from the next claim.
  *
  * Every call takes a batch and resolves when its effect holds: after `add` the job survives what the backend's loss
- * table says it survives, after `settle` it will not run again. A call that rejects has changed nothing.
+ * table says it survives, after `settle` it will not run again. A call that rejects has changed nothing, unless its error
+ * says `unsure`: then nobody knows, because the answer of a server was lost.
  *
  * The fencing token of a running job is (server, claim): when the job was handed back, rescued or settled since, the old
  * holder's settle is answered `stale` and changes nothing.

@@ -52,3 +52,18 @@ describe('a server that has lost its last moments', () => {
     }
   });
 });
+
+describe('jobs of a later layout', () => {
+  it('are left alone', async () => {
+    const redis = await startRedis();
+    try {
+      await redis.command('SET', '{millrace}:layout', '9');
+      const backend = new RedisBackend(makeLink(redis.url));
+      await assert.rejects(backend.open(), { code: 'MILLRACE_SCHEMA_TOO_NEW' });
+      await backend.close();
+      assert.deepEqual(await redis.command('KEYS', '*'), ['{millrace}:layout']);
+    } finally {
+      await redis.stop();
+    }
+  });
+});

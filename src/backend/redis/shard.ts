@@ -43,6 +43,9 @@ export interface ShardOptions {
 /** What this process calls itself in what it sends and publishes. */
 export const newName = () => randomBytes(9).toString('base64url');
 
+/** How the keys are laid out; goes up when an older program could not read them. */
+const layout = 1;
+
 export class Shard {
   /** What all of its keys begin with. */
   readonly prefix: string;
@@ -77,7 +80,7 @@ export class Shard {
   async open(isModern: boolean): Promise<void> {
     this.#isModern = isModern;
     const sentAt = this.time.mark();
-    const [store, now] = (await this.ask('open', { store: newStoreId() })) as [Buffer, number];
+    const [store, now] = (await this.ask('open', { store: newStoreId(), layout })) as [Buffer, number];
     this.time.heard(now, sentAt);
     this.#ids = new Ids(String(store));
   }
@@ -104,6 +107,13 @@ export class Shard {
       else this.#lulls.answered(madeAt);
       if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
         throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
+      }
+      if (error instanceof ScriptError && error.code === 'SCHEMA_TOO_NEW') {
+        throw new MillraceError('SCHEMA_TOO_NEW', {
+          path: this.#link.name,
+          found: Number(error.detail),
+          known: layout,
+        });
       }
       throw error;
     }
