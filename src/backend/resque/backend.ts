@@ -25,19 +25,18 @@
  * Each job that is claimed has a worker of its own in the eyes of others, those too that wait in this process for their
  * handler. Costs about one string of the job's length in Redis for each, while it is held.
  */
-import { randomBytes } from 'node:crypto';
 import { assertOption, MillraceError } from '../../errors.ts';
 import type * as B from '../backend.ts';
 import * as check from '../check.ts';
 import { type Action, type JobFilter, type Page, scanLimit } from '../filter.ts';
 import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
 import { Ears } from '../redis/ears.ts';
-import { ScriptError } from '../redis/failure.ts';
+import { Heart } from '../redis/heart.ts';
 import type { Link } from '../redis/link.ts';
 import { decode, encode, type Received, type Sendable } from '../redis/msgpack.ts';
-import { Turns } from '../redis/turns.ts';
 import type { DueSchedules, Firing, FiringResult, ScheduleRecord } from '../schedule.ts';
 import { changed, defaultSettings, probation, type QueueSettings, type SettingsChange } from '../settings.ts';
+import { Calls } from './calls.ts';
 import { type ClaimAnswer, toClaimed } from './claimed.ts';
 import { Counts } from './counts.ts';
 import { packAction, packEnding } from './endings.ts';
@@ -46,13 +45,10 @@ import { Look } from './look.ts';
 import { workerNames } from './manner.ts';
 import { type ResqueOptions, type Settings, withDefaults } from './options.ts';
 import { idOf, queueOf, toPayload } from './payload.ts';
-import { type Command, scriptOf } from './scripts.ts';
 import { tokenOf, toTexts } from './token.ts';
 
 /** Notes that one `tidy` looks at. */
 const TIDY = 1_000;
-
-type Request = { readonly [name: string]: Sendable };
 
 export class ResqueBackend implements B.Backend {
   readonly name: string;
@@ -63,12 +59,8 @@ export class ResqueBackend implements B.Backend {
   readonly #counts: Counts;
   readonly #ears: Ears;
   readonly #look: Look;
-  /** Names this object to the scripts. */
-  readonly #who = randomBytes(9).toString('base64url');
-  readonly #turns = new Turns(64);
-  readonly #claims = new Turns(16);
-  /** Redis 7 or newer, or Valkey. */
-  #isModern = false;
+  readonly #calls: Calls;
+  readonly #heart = new Heart((server) => this.beat(server));
   #state: 'new' | 'open' | 'closed' = 'new';
 
   constructor(link: Link, options: ResqueOptions = {}) {
@@ -79,26 +71,28 @@ export class ResqueBackend implements B.Backend {
     this.#settings = settings;
     this.#refusals = new Refusals(this.name);
     this.#counts = new Counts(settings);
-    this.#ears = new Ears(link, `${prefix}millrace:`, this.#who);
+    this.#calls = new Calls(link, settings);
+    this.#ears = new Ears(link, `${prefix}millrace:`, this.#calls.who);
+    if (!settings.clock) this.startHeart = (server, heart) => this.#startHeart(server, heart);
     this.#look = new Look({
       command: (name, keys, ...args) => link.command(prefix, [name, ...keys.map((key) => prefix + key), ...args]),
-      notes: (names) => this.#ask('notes', { names }) as Promise<(Received[] | false)[]>,
+      notes: (names) => this.#calls.ask('notes', { names }) as Promise<(Received[] | false)[]>,
       attempts,
-      now: () => this.#now(),
+      now: () => this.#calls.now(),
     });
   }
 
   /** Rejects with BACKEND_UNAVAILABLE and what else `Link.open` says, and then holds nothing; it may be tried again. */
   async open(): Promise<void> {
     if (this.#state === 'closed') this.#assertOpen();
-    await this.#link.open();
-    this.#isModern = Number.parseInt((await this.#link.info()).redisVersion, 10) >= 7;
+    await this.#calls.open();
     this.#state = 'open';
   }
 
   async close(): Promise<void> {
     this.#state = 'closed';
     this.#ears.clear();
+    await this.#heart.close();
     await this.#link.close();
   }
 
@@ -117,11 +111,11 @@ export class ResqueBackend implements B.Backend {
         return [job.queue, bytes, job.runAt === undefined ? false : Math.ceil(job.runAt)];
       });
     });
-    const added = this.#change('add', {
+    const added = this.#calls.change('add', {
       groups: packed,
       limits: groups.map(({ maxWaiting }) => maxWaiting ?? false),
       once: groups.map(({ once }, i) => (once ? { ...once, ids: ids[i] ?? [] } : false)),
-      by: this.#who,
+      by: this.#calls.who,
     });
     // A claim that is made at once goes behind the add on the same connection, so it finds the jobs.
     this.#ears.tell([...queues]);
@@ -134,10 +128,8 @@ export class ResqueBackend implements B.Backend {
   async claim({ server, queues, limit }: B.ClaimRequest): Promise<B.ClaimResult> {
     this.#assertOpen();
     check.assertLimit(limit);
-    const request = { server, queues, limit, claimer: this.#who };
-    const asked = this.#claims.take((turn) => this.#ask('claim', { ...request, turn }));
-    const answer = (await asked) as unknown as ClaimAnswer;
-    const now = this.#now();
+    const answer = (await this.#calls.claim({ server, queues, limit })) as unknown as ClaimAnswer;
+    const now = this.#calls.now();
     const { jobs, unreadable } = toClaimed(answer, queues, this.#settings, now);
     if (unreadable.length > 0) await this.settle(server, unreadable);
     const nextAt = answer.nextAt ?? (unreadable.length > 0 ? now : undefined);
@@ -151,7 +143,7 @@ export class ResqueBackend implements B.Backend {
       check.assertEnding(ending);
       if (ending.kind !== 'completed') endings.push(i + 1, packEnding(ending, this.#settings));
     }
-    const results = toTaken(await this.#change('settle', { server, ...toTexts(outcomes.map(claimOf)), endings }));
+    const results = toTaken(await this.#calls.change('settle', { server, ...toTexts(outcomes.map(claimOf)), endings }));
     outcomes.forEach(({ claim, ending }, i) => {
       this.#counts.add(server, claim, ending, results[i]);
     });
@@ -162,38 +154,43 @@ export class ResqueBackend implements B.Backend {
   async report(server: string, reports: readonly B.Report[]): Promise<readonly B.SettleResult[]> {
     this.#assertOpen();
     reports.forEach(check.assertReport);
-    return toTaken(await this.#ask('report', { server, ...toTexts(reports.map(claimOf)) }));
+    return toTaken(await this.#calls.ask('report', { server, ...toTexts(reports.map(claimOf)) }));
   }
 
   async beat(server: B.ServerInfo): Promise<void> {
     this.#assertOpen();
-    const { delivery, manner, queues } = this.#settings;
-    await this.#change('beat', {
-      id: server.id,
-      info: JSON.stringify(server),
-      ...workerNames(server, manner, queues),
-      goworker: manner === 'goworker',
-      once: delivery === 'at-most-once',
-      workers: server.concurrency,
-      counts: this.#counts.take(server.id),
-    });
+    await this.#calls.ask('beat', { id: server.id, info: JSON.stringify(this.#dressed(server)) });
+  }
+
+  /** From a thread of its own. Absent with a clock of the caller's: that thread would have another one. */
+  readonly startHeart?: (server: B.ServerInfo, options: B.HeartOptions) => Promise<void>;
+
+  async #startHeart(server: B.ServerInfo, options: B.HeartOptions): Promise<void> {
+    check.assertHeart(options);
+    await this.beat(server);
+    const make = () => ({ address: this.#link.address, script: this.#calls.script('beat') });
+    this.#heart.start({ server: this.#dressed(server), keys: [this.#calls.prefix], options }, make);
   }
 
   async leave(server: string): Promise<void> {
     this.#assertOpen();
-    this.#counts.take(server);
-    await this.#change('leave', { id: server });
+    // First, or its next beat would register the server again.
+    await this.#heart.stop(server);
+    this.#counts.forget(server);
+    await this.#calls.change('leave', { id: server });
   }
 
+  /** A server calls it with each of its beats, so it takes the counts of its workers along. */
   async rescue(lease: number): Promise<number> {
     this.#assertOpen();
     const { maxCrashes } = defaultSettings;
-    return (await this.#change('rescue', { lease, probation, maxCrashes, ...crashTexts })) as number;
+    const request = { lease: this.#calls.fair(lease), probation, maxCrashes, ...crashTexts };
+    return (await this.#calls.change('rescue', { ...request, counts: this.#counts.take() })) as number;
   }
 
   async orders(server: string): Promise<readonly B.Order[]> {
     this.#assertOpen();
-    const all = (await this.#ask('orders', { id: server })) as [Buffer, Buffer, Buffer, Buffer][];
+    const all = (await this.#calls.ask('orders', { id: server })) as [Buffer, Buffer, Buffer, Buffer][];
     return all.map(([id, number, slot, reason]) => ({
       kind: 'cancel',
       id: String(id),
@@ -204,7 +201,7 @@ export class ResqueBackend implements B.Backend {
 
   async tidy(): Promise<number> {
     this.#assertOpen();
-    return (await this.#change('tidy', { limit: TIDY })) as number;
+    return (await this.#calls.change('tidy', { limit: TIDY })) as number;
   }
 
   listen(topic: B.Topic, listener: () => void): () => void {
@@ -229,7 +226,7 @@ export class ResqueBackend implements B.Backend {
 
   async dueSchedules(): Promise<DueSchedules> {
     this.#assertOpen();
-    return { now: this.#now(), due: [] };
+    return { now: this.#calls.now(), due: [] };
   }
 
   async fire(firings: readonly Firing[]): Promise<readonly FiringResult[]> {
@@ -239,7 +236,7 @@ export class ResqueBackend implements B.Backend {
 
   async counts(): Promise<readonly QueueCounts[]> {
     this.#assertOpen();
-    const { queues, paused } = (await this.#ask('counts', {})) as {
+    const { queues, paused } = (await this.#calls.ask('counts', {})) as {
       queues: [Buffer, number, number, Buffer | false][];
       paused: boolean;
     };
@@ -260,8 +257,11 @@ export class ResqueBackend implements B.Backend {
 
   async servers(): Promise<readonly ServerRecord[]> {
     this.#assertOpen();
-    const all = (await this.#ask('servers', {})) as [Buffer, number, number][];
-    return all.map(([info, beatAt, running]) => ({ ...(JSON.parse(String(info)) as B.ServerInfo), beatAt, running }));
+    const all = (await this.#calls.ask('servers', {})) as [Buffer, number, number][];
+    return all.map(([info, beatAt, running]) => {
+      const { dress: _, ...server } = JSON.parse(String(info)) as B.ServerInfo & { dress: unknown };
+      return { ...server, beatAt, running };
+    });
   }
 
   async get(id: string): Promise<JobRecord | undefined> {
@@ -292,14 +292,14 @@ export class ResqueBackend implements B.Backend {
     this.#refusals.filter(filter);
     check.assertPage(page);
     // What is put off would be met again further on, so it is looked for before any is.
-    const isPutOff = action.kind === 'retry' && ((action.at ?? 0) > this.#now() || (action.every ?? 0) > 0);
+    const isPutOff = action.kind === 'retry' && ((action.at ?? 0) > this.#calls.now() || (action.every ?? 0) > 0);
     const limit = isPutOff ? scanLimit : (page.limit ?? 1_000);
     const { found, next: behind } = await this.#look.page(filter, page.after, limit);
     const next = isPutOff ? undefined : behind;
     const wanted = found.filter(({ job }) => concerns(action, job, filter));
     if (wanted.length === 0) return next === undefined ? { count: 0 } : { count: 0, next };
     const jobs = wanted.flatMap(({ from, item, queue, bytes }) => [from, item, queue, bytes]);
-    const count = (await this.#change('act', { jobs, ...packAction(action, this.#settings.manner) })) as number;
+    const count = (await this.#calls.change('act', { jobs, ...packAction(action, this.#settings.manner) })) as number;
     return next === undefined ? { count } : { count, next: this.#look.after(next, wanted) };
   }
 
@@ -315,10 +315,10 @@ export class ResqueBackend implements B.Backend {
     assertOption('queue', queue, isName, 'a non-empty, well-formed string');
     this.#refusals.settings(change);
     for (;;) {
-      const before = (await this.#ask('settings', { queue })) as Buffer | false;
+      const before = (await this.#calls.ask('settings', { queue })) as Buffer | false;
       const settings = changed(toSettings(before), change);
       const after = encode({ paused: settings.paused, maxCrashes: settings.maxCrashes });
-      if (await this.#change('configure', { queue, before, after })) return settings;
+      if (await this.#calls.change('configure', { queue, before, after })) return settings;
     }
   }
 
@@ -331,26 +331,12 @@ export class ResqueBackend implements B.Backend {
     if (this.#state !== 'open') throw new MillraceError('BACKEND_CLOSED', { backend: this.name });
   }
 
-  #now(): number {
-    return Math.ceil(this.#settings.clock?.now() ?? Date.now());
-  }
-
-  /** Asks what changes nothing, or what bears being done twice. */
-  async #ask(command: Command, request: Request): Promise<Received> {
-    const timed = this.#settings.clock ? { ...request, now: this.#now() } : request;
-    try {
-      return decode(await this.#link.run(scriptOf(command, this.#isModern), this.#settings.prefix, encode(timed)));
-    } catch (error) {
-      if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
-        throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
-      }
-      throw error;
-    }
-  }
-
-  /** Asks for what must be done once. */
-  #change(command: Command, request: Request): Promise<Received> {
-    return this.#turns.take((turn) => this.#ask(command, { ...request, who: this.#who, turn }));
+  /** With what the script of a beat has to know of it. */
+  #dressed(server: B.ServerInfo): B.ServerInfo {
+    const { manner, delivery, queues } = this.#settings;
+    const names = workerNames(server, manner, queues);
+    const dress = { ...names, goworker: manner === 'goworker', once: delivery === 'at-most-once' };
+    return Object.assign({ ...server }, { dress });
   }
 }
 

@@ -1,13 +1,14 @@
--- Registers a server if it is new, and renews its lease. ask.id, ask.info: opaque; ask.head, ask.tail, ask.goworker, ask.once,
--- ask.workers: what its workers are called, how they behave, and how many are there from the start; ask.counts: slot, processed,
--- failed, … of those that have ended jobs since the last beat.
+-- Registers a server if it is new, and renews its lease. ask.id; ask.info: JSON of ServerInfo, with `dress`: head and tail of its
+-- workers' names, whether they are goworker's, and whether jobs run at most once.
 
 local server = findServer(ask.id)
 if not server then
-  call('HSET', own .. 'server:' .. ask.id, 'info', ask.info, 'head', ask.head, 'tail', ask.tail,
-    'goworker', ask.goworker and 1 or 0, 'once', ask.once and 1 or 0)
+  local info = cjson.decode(ask.info)
+  local dress = info.dress
+  call('HSET', own .. 'server:' .. ask.id, 'info', ask.info, 'head', dress.head, 'tail', dress.tail,
+    'goworker', dress.goworker and 1 or 0, 'once', dress.once and 1 or 0)
   server = findServer(ask.id)
-  many('RPUSH', own .. 'free:' .. ask.id, grow(server, math.min(ask.workers, 1000)))
+  many('RPUSH', own .. 'free:' .. ask.id, grow(server, math.min(info.concurrency, 1000)))
   if server.goworker then
     local name = workerOf(server, 'poller')
     call('SADD', prefix .. 'workers', name)
@@ -23,13 +24,6 @@ else
   end
   many('SADD', prefix .. 'workers', names)
   if not server.goworker then many('HSET', prefix .. 'workers:heartbeat', beats) end
-end
-for at = 1, #ask.counts, 3 do
-  local worker = workerOf(server, ask.counts[at])
-  for i, stat in ipairs({ 'processed', 'failed' }) do
-    local count = ask.counts[at + i]
-    if count > 0 then call('INCRBY', prefix .. 'stat:' .. stat .. ':' .. worker, count) end
-  end
 end
 call('ZADD', own .. 'beats', now, ask.id)
 return answer(true)

@@ -1,6 +1,7 @@
 -- Jobs of servers that have not beaten for ask.lease ms go on without them. ask.probation: how long a job waits for its last
 -- chance; ask.died and ask.quarantined: messages in two halves around the server's id and the number of crashes; ask.code: of the
--- first. The answer: how many jobs.
+-- first. ask.counts: server; slot, processed, failed, …; and so on: what workers did since the last time. The answer: how many
+-- jobs were rescued.
 
 local function crash(server, job)
   local worker = workerOf(server, job.slot)
@@ -28,6 +29,22 @@ local function crash(server, job)
     putBack(job.queue, job.bytes)
     note(job.queue, job.bytes, job.attempt, crashes, now, error)
   end
+end
+
+-- Of workers that were dismissed meanwhile nothing is counted any more.
+local function count(server, counts)
+  for at = 1, #counts, 3 do
+    local worker = workerOf(server, counts[at])
+    for i, stat in ipairs({ 'processed', 'failed' }) do
+      local some = counts[at + i]
+      if some ~= '0' then call('INCRBY', prefix .. 'stat:' .. stat .. ':' .. worker, some) end
+    end
+  end
+end
+
+for i = 1, #ask.counts, 2 do
+  local server = findServer(ask.counts[i])
+  if server then count(server, ask.counts[i + 1]) end
 end
 
 local rescued = 0
