@@ -68,6 +68,13 @@ const manuals = [
     cites: 12,
   },
   {
+    title: 'Resque',
+    pages: ['docs/resque.md'],
+    options: { files: ['src/backend/resque/options.ts'], least: 6 },
+    tests: (file: string) => `{src,test}/${file}{,.test}.ts`,
+    cites: 12,
+  },
+  {
     title: 'Sidekiq',
     pages: ['docs/sidekiq.md'],
     options: { files: ['src/backend/sidekiq/backend.ts'], least: 4 },

@@ -105,7 +105,7 @@ export class ResqueBackend implements B.Backend {
       return group.jobs.flatMap((job) => {
         check.assertJob(job);
         this.#refusals.job(job);
-        const bytes = toPayload(job, this.name);
+        const bytes = toPayload(job);
         queues.add(job.queue);
         ids[i]?.push(idOf(job.queue, bytes));
         return [job.queue, bytes, job.runAt === undefined ? false : Math.ceil(job.runAt)];

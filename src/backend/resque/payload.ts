@@ -3,7 +3,7 @@
  * its payload the bytes of `args`. Numbers are never read, so no digit of them is lost, and bytes are never written anew.
  */
 import { hash } from 'node:crypto';
-import { MillraceError } from '../../errors.ts';
+import { assertOption } from '../../errors.ts';
 import type { NewJob } from '../backend.ts';
 
 export interface Parts {
@@ -23,17 +23,10 @@ export function queueOf(id: string): string | undefined {
 
 /**
  * The payload as Ruby writes it, byte for byte: its `Resque.dequeue` looks for equal bytes.
- * @throws NOT_SUPPORTED unless the job's payload is a JSON array, which `args` must be.
+ * @throws OPTION_INVALID unless the job's payload is a JSON array, as `args` must be
  */
-export function toPayload({ name, payload }: NewJob, backend: string): Buffer {
-  if (!isArray(payload)) {
-    const what = `a payload that is no array, of job "${name}"`;
-    throw new MillraceError('NOT_SUPPORTED', {
-      backend,
-      what,
-      reason: 'on this wire a payload is the list of arguments',
-    });
-  }
+export function toPayload({ name, payload }: NewJob): Buffer {
+  assertOption('payload', payload, isArray(payload), 'a JSON array, the arguments (see workerClass)');
   return Buffer.concat([Buffer.from(`{"class":${JSON.stringify(name)},"args":`), payload, closing]);
 }
 
