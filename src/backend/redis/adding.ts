@@ -15,7 +15,7 @@
 import { assertOption } from '../../errors.ts';
 import type { AddGroup, AddResult, NewJob } from '../backend.ts';
 import * as check from '../check.ts';
-import type { Firing, FiringResult } from '../schedule.ts';
+import type { Firing } from '../schedule.ts';
 import { Intents, isIntended } from './intents.ts';
 import { packAdd, type Result, toOther, toResults } from './pack.ts';
 import type { Shards } from './shards.ts';
@@ -56,8 +56,8 @@ export class Adding {
     return (await this.#store(items, ({ at }) => places[at])) as AddResult[];
   }
 
-  /** @param places where the schedules are, by their keys */
-  async fire(firings: readonly Firing[], places: ReadonlyMap<string, number>): Promise<FiringResult[]> {
+  /** @param places where the schedules are, by their keys; those that are nowhere are answered `gone` */
+  async fire(firings: readonly Firing[], places: ReadonlyMap<string, number>): Promise<Result[]> {
     firings.forEach(check.assertFiring);
     this.#assert(firings, true);
     const items = firings.map((firing, at) => ({ at, group: { jobs: firing.jobs }, firing }));
@@ -70,10 +70,7 @@ export class Adding {
       },
       places,
     );
-    return items.map(({ at }) => {
-      const result = results[at];
-      return result?.status === 'stored' ? { status: 'fired', ids: result.ids } : { status: 'stale' };
-    });
+    return items.map(({ at }) => results[at] ?? { status: 'gone' });
   }
 
   /** Stores groups that somebody else has decided on; see Intents. */
@@ -223,7 +220,7 @@ export class Adding {
     const nothing = packAdd([{ jobs: [] }], home.ids);
     const request = { ...nothing, firings: [{ ...tickOf(firing), intent: { ...intent } }] };
     const [result] = toResults([{ jobs: [] }], await home.change('fire', request), home.ids);
-    if (!isIntended(result)) return { status: 'stale' };
+    if (!isIntended(result)) return result as Result;
     this.#shards.seen(result.base + intent.count);
     return this.#intents.fulfil(place, intent.id, result.base, parts, false);
   }

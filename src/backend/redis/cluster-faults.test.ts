@@ -1,7 +1,9 @@
 /** Processes that die in the middle of what spans shards, slots that move, nodes that die. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { after, before, describe, it, type TestContext } from 'node:test';
+import type { Worker } from 'node:worker_threads';
 import { Client } from '../../client/client.ts';
 import { VirtualClock } from '../../clock.ts';
 import { defineJob } from '../../job/job.ts';
@@ -9,6 +11,7 @@ import { JobServer } from '../../server/server.ts';
 import { type RedisCluster, startCluster, until } from '../../testing/redis.ts';
 import type { AddGroup, Backend } from '../backend.ts';
 import { add, job, list, server, text } from '../conformance/support.ts';
+import { openBackend } from '../open.ts';
 import { RedisBackend } from './backend.ts';
 import { ClusterBackend, type ClusterOptions } from './cluster.ts';
 import { type Link, makeLink } from './link.ts';
@@ -33,24 +36,28 @@ function tagOf(namespace: string, queue: string): string {
   return shards.at(shards.of(queue)).prefix.slice(1, -2);
 }
 
+function withRun(link: Link, run: Link['run']): Link {
+  const get = (target: Link, property: keyof Link) => {
+    if (property === 'run') return run;
+    const value = target[property];
+    return typeof value === 'function' ? value.bind(target) : value;
+  };
+  return new Proxy(link, { get: get as never });
+}
+
 /** The link of a process that dies when it has sent script `name` so often: what it sent is done, and nobody hears of it. */
 function mortal(url: string, name: string, times: number): { link: Link; died: Promise<void> } {
   const link = makeLink(url);
   const died = Promise.withResolvers<void>();
   const never = new Promise<never>(() => undefined);
   const sent: Promise<unknown>[] = [];
-  const run: Link['run'] = async (script, key, request) => {
+  const mortal = withRun(link, async (script, key, request) => {
     if (sent.length === times) return never;
     const answer = link.run(script, key, request);
     if (script.name === name && sent.push(answer) === times) died.resolve(Promise.all(sent).then(() => undefined));
     return sent.length === times ? never : answer;
-  };
-  const get = (target: Link, property: keyof Link) => {
-    if (property === 'run') return run;
-    const value = target[property];
-    return typeof value === 'function' ? value.bind(target) : value;
-  };
-  return { link: new Proxy(link, { get: get as never }), died: died.promise };
+  });
+  return { link: mortal, died: died.promise };
 }
 
 describe('in a cluster', () => {
@@ -167,8 +174,13 @@ describe('in a cluster', () => {
       }),
     );
     const pulse = new Int32Array(new SharedArrayBuffer(4));
+    const made = once(process, 'worker') as Promise<[Worker]>;
     await backend.startHeart?.(server('a'), { every: 10, stallTimeout: 60_000, pulse });
+    const [thread] = await made;
+    await once(thread, 'message'); // until its first beat they come from here
+    const again = once(thread, 'message');
     await backend.claim({ server: 'a', queues: ['r'], limit: 1 });
+    await again;
     for (const beatAt of shards) {
       const first = await beatAt();
       await until('it beats', async () => (await beatAt()) > first);
@@ -255,15 +267,27 @@ describe('in a cluster', () => {
     );
   });
 
+  it('what a process adds later comes later, whatever the clocks of the nodes say', async (t) => {
+    const namespace = randomUUID();
+    const backend = await open(t, cluster.url, { namespace });
+    const tag = `{${tagOf(namespace, 'q')}}`;
+    // As if this node were an hour ahead.
+    await (await cluster.ownerOf(tag)).command('SET', `${tag}:stamp`, String((Date.now() + 3_600_000) * 1_000));
+    for (const [i, queue] of ['q', 'r', 'q', 's', 'r'].entries()) await add(backend, [job(String(i), { queue })]);
+    assert.deepEqual((await list(backend)).map(text), ['0', '1', '2', '3', '4']);
+  });
+
   it('the number of shards stays what it was at first', async (t) => {
     const namespace = randomUUID();
     const first = await open(t, cluster.url, { namespace, shards: 3 });
     const [id] = await add(first, [job()]);
     const same = await open(t, cluster.url, { namespace });
     assert.equal((await same.get(id as string))?.id, id);
-    const other = new ClusterBackend(makeLink(cluster.url), { namespace, shards: 4 });
-    t.after(() => other.close());
-    await assert.rejects(other.open(), { code: 'MILLRACE_OPTION_INVALID' });
+    // Nothing is left to close.
+    const url = `${cluster.url}?namespace=${namespace}&shards=`;
+    await assert.rejects(openBackend(`${url}4`), { code: 'MILLRACE_OPTION_INVALID' });
+    await (await openBackend(`${url}3`)).close();
+    await assert.rejects(openBackend('redis://127.0.0.1:1?shards=3'), { code: 'MILLRACE_OPTION_UNKNOWN' });
     for (const shards of [0, 1.5, 257]) {
       const link = makeLink(cluster.url);
       t.after(() => link.close());
@@ -304,7 +328,13 @@ describe('in a cluster that loses a node', () => {
   it('the queues of the others go on when nobody takes over', async (t) => {
     await using cluster = await startCluster(3, 0, { config: { 'cluster-require-full-coverage': 'no' } });
     const namespace = randomUUID();
-    const backend = await open(t, `${cluster.url}?timeout=2000`, { namespace });
+    const link = makeLink(`${cluster.url}?timeout=2000`);
+    const claims: string[] = [];
+    const watched = withRun(link, (script, key, request) => {
+      if (script.name === 'claim') claims.push(key);
+      return link.run(script, key, request);
+    });
+    const backend = await open(t, watched, { namespace });
     const away = await cluster.ownerOf(`{${tagOf(namespace, 'q')}}`);
     const isAway: Record<string, boolean> = {};
     for (const queue of queues) isAway[queue] = (await cluster.ownerOf(`{${tagOf(namespace, queue)}}`)) === away;
@@ -317,8 +347,9 @@ describe('in a cluster that loses a node', () => {
     assert.deepEqual(first.jobs.map(text), ['1']);
     const second = await claim();
     assert.deepEqual(second.jobs.map(text), ['2']);
-    const third = claim();
-    await assert.rejects(third, { code: 'MILLRACE_BACKEND_UNAVAILABLE' });
+    await assert.rejects(claim(), { code: 'MILLRACE_BACKEND_UNAVAILABLE' });
+    const [gone, here] = ['q', left].map((queue) => `{${tagOf(namespace, queue)}}:`);
+    assert.deepEqual(claims, [gone, here, here, here], 'the one that is away is not waited for again');
     assert.deepEqual(
       await backend.settle(
         'a',

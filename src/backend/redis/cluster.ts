@@ -35,6 +35,7 @@ import type { Link } from './link.ts';
 import { Look, walk } from './look.ts';
 import { Members, mergeServers } from './members.ts';
 import { Numbering } from './numbering.ts';
+import type { Result } from './pack.ts';
 import { sentOf } from './search.ts';
 import { ServerClock } from './server-clock.ts';
 import type { Request } from './shard.ts';
@@ -95,7 +96,17 @@ export class ClusterBackend implements B.Backend {
   async open(): Promise<void> {
     if (this.#isClosed) throw this.#closed();
     await this.#link.open();
-    const shards = new Shards(this.#link, this.#namespace, await this.#count(), this.#clock, this.#time);
+    const count = await this.#count();
+    if (this.#wanted !== undefined && this.#wanted !== count) {
+      await this.close();
+      assertOption(
+        'shards',
+        this.#wanted,
+        false,
+        `${count}: the jobs of ${this.#namespace} are in so many, which stays`,
+      );
+    }
+    const shards = new Shards(this.#link, this.#namespace, count, this.#clock, this.#time);
     const modern = isModern(await this.#link.info());
     await Promise.all(shards.all.map((shard) => shard.open(modern)));
     const ears = new Ears(this.#link, shards.channels, shards.who);
@@ -207,13 +218,16 @@ export class ClusterBackend implements B.Backend {
     const keys = firings.map(({ key }) => key);
     const places = await timetable.find(keys, false);
     const results = await adding.fire(firings, places);
-    const stale = firings.filter((_, i) => results[i]?.status === 'stale');
-    if (stale.length === 0) return results;
-    // Some may have gone to other shards since they were seen.
-    const now = await timetable.find(keys, true);
-    const moved = stale.filter(({ key }) => now.has(key) && now.get(key) !== places.get(key));
-    const again = await adding.fire(moved, now);
-    return results.map((result, i) => again[moved.indexOf(firings[i] as Firing)] ?? result);
+    const gone = firings.flatMap(({ key }, i) => (results[i]?.status === 'gone' && places.has(key) ? [i] : []));
+    if (gone.length > 0) {
+      // Some may have gone to other shards since they were seen.
+      const left = gone.map((i) => firings[i] as Firing);
+      const again = await adding.fire(left, await timetable.find(keys, true));
+      for (const [at, i] of gone.entries()) results[i] = again[at] as Result;
+    }
+    return results.map((result) =>
+      result.status === 'stored' ? { status: 'fired', ids: result.ids } : { status: 'stale' },
+    );
   }
 
   async counts(): Promise<readonly QueueCounts[]> {
@@ -287,15 +301,7 @@ export class ClusterBackend implements B.Backend {
   async #count(): Promise<number> {
     const key = `{${this.#namespace}}:shards`;
     await this.#link.command(key, ['SET', key, String(this.#wanted ?? SHARDS), 'NX']);
-    const count = Number(await this.#link.command(key, ['GET', key]));
-    const isSame = this.#wanted === undefined || this.#wanted === count;
-    assertOption(
-      'shards',
-      this.#wanted,
-      isSame,
-      `${count}: the jobs of ${this.#namespace} are in so many, which stays`,
-    );
-    return count;
+    return Number(await this.#link.command(key, ['GET', key]));
   }
 
   async #startHeart(server: B.ServerInfo, options: B.HeartOptions): Promise<void> {

@@ -53,12 +53,12 @@ export function packAdd(
 }
 
 /**
- * `stale`: a tick that was not the schedule's next. `intended`: the group is on its way to several shards, as `intent`; or, the
+ * `stale`: a tick that was not the schedule's next; `gone`: there is no such schedule. `intended`: the group is on its way to several shards, as `intent`; or, the
  * answer to a firing, was sent there, with stamps from `base` on.
  */
 export type Result =
   | AddResult
-  | { readonly status: 'stale' }
+  | { readonly status: 'stale' | 'gone' }
   | { readonly status: 'intended'; readonly intent: string; readonly base: number };
 
 /** What became of each group. */
@@ -123,6 +123,8 @@ export function toOther(other: Received, ids: Ids): Result {
       return { status: 'mismatch' };
     case 'intended':
       return { status: 'intended', intent: String(rest.intent), base: rest.base as number };
+    case 'gone':
+      return { status: 'gone' };
     default:
       return { status: 'stale' };
   }

@@ -1,5 +1,6 @@
 -- Moves schedules on and adds their jobs, each whole or not at all. ask.firings: { key, tick, nextAt } each; their jobs are the
--- groups of groups.lua. Several of one key are taken in their order. A firing whose jobs go to several shards has an `intent`
+-- groups of groups.lua. Several of one key are taken in their order. `stale`: the tick is not its next; `gone`: there is no such
+-- schedule. A firing whose jobs go to several shards has an `intent`
 -- instead of jobs, as of intend.lua; it is answered `base`.
 
 local from = 1
@@ -19,7 +20,7 @@ for i, firing in ipairs(ask.firings) do
     addGroup(i, from, from + size - 1)
     if firing.intent then stored.others[#stored.others + 1] = { i, { status = 'intended', base = intend(firing.intent) } } end
   else
-    stored.others[#stored.others + 1] = { i, { status = 'stale' } }
+    stored.others[#stored.others + 1] = { i, { status = schedule and 'stale' or 'gone' } }
   end
   from = from + size
 end
