@@ -5,10 +5,12 @@ import { figure } from '../table.ts';
 
 const OURS = 'millrace';
 const THEIRS = 'node-resque';
+const SHARED = 'node-resque, one connection';
 
 const rows: Readonly<Record<string, Row>> = {
   [OURS]: { system: 'resque', server: 'redis', settings: { workers: 'millrace' } },
   [THEIRS]: { system: 'resque', server: 'redis', settings: { workers: 'node-resque' } },
+  [SHARED]: { system: 'resque', server: 'redis', settings: { workers: 'node-resque, shared' } },
 };
 
 const JOBS = 100_000;
@@ -16,7 +18,7 @@ const JOBS = 100_000;
 export const sections = (): Readonly<Record<string, Section>> => ({
   process: {
     title: 'Process: jobs enqueued by node-resque, 100 handlers at once that do nothing',
-    contenders: contendersOf(rows, 'process', { [THEIRS]: JOBS, [OURS]: JOBS }),
+    contenders: contendersOf(rows, 'process', { [THEIRS]: JOBS, [SHARED]: JOBS, [OURS]: JOBS }),
     columns: [
       column('jobs', 'jobs'),
       column('jobs/s', 'perSecond'),
