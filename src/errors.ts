@@ -81,7 +81,8 @@ const catalogue = {
   SCHEDULE_INVALID: (f: { key: string; reason: string }) => `schedule ${show(f.key)} cannot be: ${f.reason}`,
 
   // backend
-  BACKEND_UNKNOWN: (f: { url: string }) => `no backend for "${f.url}"; expected memory:, sqlite:PATH, redis://HOST, resque:redis://HOST or sidekiq:redis://HOST`,
+  BACKEND_UNKNOWN: (f: { url: string }) =>
+    `no backend for "${f.url}"; expected memory:, sqlite:PATH, redis://HOST, resque:redis://HOST or sidekiq:redis://HOST`,
   /** `unsure`: the call may have had its effect. */
   BACKEND_UNAVAILABLE: (f: { backend: string; reason: string; unsure?: boolean }) =>
     `the ${f.backend} backend is away: ${f.reason}`,
