@@ -87,6 +87,16 @@ local function readStatuses(numbers)
   return statuses
 end
 
+-- The same status for many untouched jobs, at once; `names` are their numbers as texts.
+local function writeStatuses(names, status)
+  local written = {}
+  for i, name in ipairs(names) do
+    written[2 * i - 1] = name
+    written[2 * i] = status
+  end
+  many('HSET', STATUS, written)
+end
+
 local function hold(server, number, isHeld)
   heldWrites[server] = heldWrites[server] or {}
   heldWrites[server][number] = isHeld

@@ -178,46 +178,44 @@ local function start(job, server)
   return save(job)
 end
 
--- Takes `count` numbers that are alive from the front of `fresh:`; there may be fewer.
+-- Takes `count` numbers that are alive from the front of `fresh:`, and the same as texts; there may be fewer.
 local function popFresh(q, priority, count)
   local popped = call('LPOP', freshOf(q, priority), count) or {}
   local numbers = {}
   for i = 1, #popped do numbers[i] = tonumber(popped[i]) end
-  if q.v[X[priority]] == 0 then return numbers end
-  local alive, status = {}, readStatuses(numbers)
+  if q.v[X[priority]] == 0 then return numbers, popped end
+  local alive, names, status = {}, {}, readStatuses(numbers)
   for i, number in ipairs(numbers) do
     if not status[i] and recordOf(number) then
       alive[#alive + 1] = number
+      names[#names + 1] = popped[i]
     else
       add(q.v, X[priority], -1)
     end
   end
-  return alive
+  return alive, names
 end
 
 -- Jobs without a key that nobody has touched, many at a time: one status does for all of them.
 local function takeFresh(q, priority, count, server, to)
-  local numbers = popFresh(q, priority, count)
+  local numbers, names = popFresh(q, priority, count)
   local size = #numbers
   if size == 0 then return 0 end
   local records = recordsOf(numbers)
-  local bare, other = {}, {}
+  local bare, other, before = {}, {}, #to.numbers
   for i = 1, size do
-    local number, rec = numbers[i], records[i]
-    to.numbers[#to.numbers + 1] = number
-    to.records[#to.records + 1] = rec
-    to.statuses[#to.statuses + 1] = ''
+    local rec = records[i]
+    to.numbers[before + i], to.records[before + i], to.statuses[before + i] = numbers[i], rec, ''
     local kind = bit.band(string.byte(rec), 4) > 0 and other or bare
-    kind[#kind + 1] = number
+    kind[#kind + 1] = names[i]
   end
   local pattern = { state = 'running', queue = q, attempt = 1, crashes = 0, claim = 1, server = server, runAt = 0,
     startedAt = now }
   for _, kind in ipairs({ bare, other }) do
     pattern.isBare = kind == bare
-    local status = statusOf(pattern)
-    for _, number in ipairs(kind) do statusWrites[number] = status end
+    writeStatuses(kind, statusOf(pattern))
   end
-  for _, number in ipairs(numbers) do hold(server, number, true) end
+  many('SADD', prefix .. 'held:' .. server, names)
   add(q.v, P[priority], -size)
   add(q.v, 'available', -size)
   add(q.v, 'running', size)

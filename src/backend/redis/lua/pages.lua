@@ -78,9 +78,12 @@ local function saveRemoved()
   end
   for page, places in pairs(byPage) do
     local gone = prefix .. 'gone:' .. page
-    call('SADD', gone, unpack(places))
-    local size = call('LLEN', prefix .. 'page:' .. page)
-    if call('SCARD', gone) == size then
+    local size, count = PAGE, #places
+    if count < PAGE then
+      call('SADD', gone, unpack(places))
+      size, count = call('LLEN', prefix .. 'page:' .. page), call('SCARD', gone)
+    end
+    if count == size then
       call('DEL', gone, prefix .. 'page:' .. page)
       call('ZREM', prefix .. 'pages', page)
       -- The rest of the last page is left out: a page begins with its first number. Numbers never go back: see renew.lua.

@@ -10,7 +10,7 @@ server = tonumber(server)
 
 local to = { numbers = {}, records = {}, statuses = {}, bytes = 0 }
 
--- What calls have given: { number, claim } each, without the payloads. The latest 16, and what is left of lost ones.
+-- What calls have given: numbers, and the claim of each (none: the first of all), without the payloads. The latest 16, and what is left of lost ones.
 local given = prefix .. 'answers:' .. ask.claimer
 local function fieldOf(turn) return 'c' .. turn % 16 end
 local function leftOf(turn) return 'l' .. turn end
@@ -23,22 +23,23 @@ end
 -- The turn of the call, -1 for none, and what it gave.
 local function remembered(field)
   local packed = call('HGET', given, field)
-  if not packed then return -1, {} end
+  if not packed then return -1, { numbers = {} } end
   local turn = struct.unpack('>d', packed)
   return turn, cmsgpack.unpack(string.sub(packed, 9))
 end
 
 -- Gives what is still held once more, as far as there is room; returns the rest.
 local function giveAgain(jobs, most)
-  local rest = {}
-  for _, pair in ipairs(jobs) do
-    local job = load(pair[1])
-    if job and job.state == 'running' and job.server == server and job.claim == pair[2] then
+  local rest = { numbers = {}, claims = {} }
+  for i, number in ipairs(jobs.numbers) do
+    local job, claim = load(number), jobs.claims and jobs.claims[i] or 1
+    if job and job.state == 'running' and job.server == server and job.claim == claim then
       if #to.numbers < ask.limit and to.bytes < most then
         hand(job, statusOf(job), to)
         to.bytes = to.bytes + #job.record
       else
-        rest[#rest + 1] = pair
+        rest.numbers[#rest.numbers + 1] = number
+        rest.claims[#rest.claims + 1] = claim
       end
     end
   end
@@ -68,9 +69,9 @@ for _, lost in ipairs(ask.lost or {}) do
   if left < 0 then was, rest = remembered(fieldOf(lost)) end
   if was <= lost then
     -- It may still arrive.
-    remember(fieldOf(lost), lost, {})
-    rest = was == lost and giveAgain(rest, MOST_BYTES) or {}
-    if #rest > 0 then
+    remember(fieldOf(lost), lost, { numbers = {} })
+    rest = was == lost and giveAgain(rest, MOST_BYTES) or { numbers = {} }
+    if #rest.numbers > 0 then
       remember(leftOf(lost), lost, rest)
     elseif left == lost then
       call('HDEL', given, leftOf(lost))
@@ -89,12 +90,17 @@ for _, name in ipairs(ask.queues) do
 end
 
 if #to.numbers > 0 then
-  local all = {}
-  for i, number in ipairs(to.numbers) do
-    local status = to.statuses[i]
-    all[i] = { number, status == '' and 1 or select(6, struct.unpack('>BBI3I4I3I4', status)) }
+  local claims
+  for i, status in ipairs(to.statuses) do
+    if status ~= '' then
+      claims = claims or {}
+      claims[i] = select(6, struct.unpack('>BBI3I4I3I4', status))
+    elseif claims then
+      claims[i] = 1
+    end
   end
-  remember(fieldOf(ask.turn), ask.turn, all)
+  if claims then for i = 1, #to.numbers do claims[i] = claims[i] or 1 end end
+  remember(fieldOf(ask.turn), ask.turn, { numbers = to.numbers, claims = claims })
 end
 
 return claimed(#to.numbers < ask.limit and nextAt < math.huge and nextAt or nil)

@@ -9,7 +9,8 @@ local endings = sparse(ask.endings)
 
 local numbers = {}
 for i, ref in ipairs(ask.refs) do numbers[i] = resolve(ref) or -1 end
-local statuses = readStatuses(numbers)
+local names = texts(numbers)
+local statuses = values(STATUS, names)
 
 -- What a status says, once for all that look the same: a claim writes one for many.
 local read = {}
@@ -26,7 +27,7 @@ local function reading(status)
 end
 
 -- Those of which nothing stays: they go together.
-local simple = { numbers = {}, queues = {} }
+local simple = { names = {}, queues = {} }
 for i, number in ipairs(numbers) do
   local status = not done[number] and statuses[i]
   local held = status and reading(status)
@@ -35,7 +36,8 @@ for i, number in ipairs(numbers) do
     results[i] = '1'
     done[number] = true
     if held.isSimple and not endings[i] then
-      simple.numbers[#simple.numbers + 1] = number
+      simple.names[#simple.names + 1] = names[i]
+      removeRecord(number)
       simple.queues[held.queue] = (simple.queues[held.queue] or 0) + 1
     else
       settle(loadLive(number), endings[i] or { kind = 'completed' })
@@ -44,12 +46,9 @@ for i, number in ipairs(numbers) do
   end
 end
 
-if #simple.numbers > 0 then
-  for _, number in ipairs(simple.numbers) do
-    removeRecord(number)
-    statusWrites[number] = false
-    hold(server, number, false)
-  end
+if #simple.names > 0 then
+  many('HDEL', STATUS, simple.names)
+  many('SREM', prefix .. 'held:' .. server, simple.names)
   for no, count in pairs(simple.queues) do
     local q = queue(no)
     add(q.v, 'running', -count)
