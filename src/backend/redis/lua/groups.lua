@@ -61,7 +61,7 @@ local function newOnes(from, to)
     elseif new.elsewhere then
       isNew[place] = false
     else
-      local job, ref = earlier(findQueue(each.queue), new.facts, new.unique)
+      local job, ref = fates().earlier(findQueue(each.queue), new.facts, new.unique)
       isNew[place] = not job and not ref and not isRepeated(new, each.queue, planned)
     end
   end
@@ -165,11 +165,11 @@ local function addOther(place)
     stored.existing[#stored.existing + 1] = { place, new.facts.id }
     return new.facts.id
   end
-  local job, ref = earlier(findQueue(each.queue), new.facts, new.unique)
+  local job, ref = fates().earlier(findQueue(each.queue), new.facts, new.unique)
   if job then
     stored.existing[#stored.existing + 1] = { place, refOf(job) }
     if refOf(job) ~= (new.facts and new.facts.id) then
-      renew(job, { rule = new.unique, facts = new.facts, payload = ask.payloads[place], priority = each.priority, runAt = new.runAt })
+      fates().renew(job, { rule = new.unique, facts = new.facts, payload = ask.payloads[place], priority = each.priority, runAt = new.runAt })
     end
     return refOf(job)
   elseif ref then
@@ -193,7 +193,7 @@ local function addOther(place)
     add(q.v, 'available', 1)
     q.v[LAST[each.priority]] = now
   end
-  store({ isFresh = isFresh }, number, rec)
+  fates().store({ isFresh = isFresh }, number, rec)
   wake(each.q)
   return facts and facts.id or number
 end

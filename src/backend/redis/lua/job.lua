@@ -3,8 +3,8 @@
 -- that it takes from such a line.
 
 local stateOf = { 'available', 'scheduled', 'retryable', 'running', 'completed', 'discarded', 'cancelled', 'quarantined' }
-local codeOf = {}
-for code, state in ipairs(stateOf) do codeOf[state] = code end
+local codeOf = { available = 1, scheduled = 2, retryable = 3, running = 4, completed = 5, discarded = 6, cancelled = 7,
+  quarantined = 8 }
 
 local STOPPED, EXTRA, ORDERED, BARE, LOGGED, MOVED = 1, 2, 4, 8, 16, 32
 

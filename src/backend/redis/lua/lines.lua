@@ -39,7 +39,7 @@ local function enter(job)
       call('ZADD', prefix .. 'expiring:' .. q.no, job.endedAt + job.facts.keepFor, member)
     end
   end
-  keysEnter(job)
+  if job.key then keys().enter(job) end
 end
 
 local function exit(job)
@@ -65,7 +65,7 @@ local function exit(job)
     call('ZREM', prefix .. 'ended:' .. q.no .. ':' .. state, member)
     if state == 'completed' then call('ZREM', prefix .. 'expiring:' .. q.no, member) end
   end
-  keysExit(job)
+  if job.key then keys().exit(job) end
 end
 
 -- The way from one state to another.
@@ -108,7 +108,7 @@ local function promote(q)
     many('ZREM', due, members)
     arrange()
   end
-  keysPromote(q)
+  if hasKeys(q) then keys().promote(q) end
 end
 
 -- Entries of `fresh:` that are dead leave from its front.
@@ -267,8 +267,11 @@ end
 local function take(q, limit, server, to)
   local room, count = math.min(limit, roomIn(q)), 0
   while count < room and to.bytes < MOST_BYTES do
-    keysCheck(q)
-    local key = firstKey(q)
+    local key
+    if hasKeys(q) then
+      keys().check(q)
+      key = keys().first(q)
+    end
     local number, priority, isLate = firstPlain(q)
     if not number and not key then break end
     local from = #to.records
@@ -279,7 +282,7 @@ local function take(q, limit, server, to)
     elseif not key and late == all then
       count = count + takeLate(q, priority, math.min(most, late), server, to)
     else
-      local job = loadLive(key and turn(q, key, number, priority) or number)
+      local job = loadLive(key and keys().turn(q, key, number, priority) or number)
       hand(job, start(job, server), to)
       arrange()
       count = count + 1
@@ -295,11 +298,12 @@ local function nextAtOf(q)
   local settings, v = q.settings, q.v
   if settings.paused or (settings.concurrency and v.running >= settings.concurrency) then return nil end
   local at = math.huge
-  if firstKey(q) or firstPlain(q) then
+  local isKeyed = hasKeys(q)
+  if firstPlain(q) or (isKeyed and keys().first(q)) then
     at = now
   else
     local due = v.scheduled + v.retryable > 0 and call('ZRANGE', prefix .. 'due:' .. q.no, 0, 0, 'WITHSCORES') or {}
-    at = math.min(tonumber(due[2]) or math.huge, nextKeyPermit(q))
+    at = math.min(tonumber(due[2]) or math.huge, isKeyed and keys().nextPermit(q) or math.huge)
   end
   if at == math.huge then return nil end
   local allowed = now

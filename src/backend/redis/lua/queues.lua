@@ -14,11 +14,11 @@ local defaults = {
 }
 
 -- Names of a queue's numbers by priority, so that they need not be made each time.
-local P, W, X, H, LAST = {}, {}, {}, {}, {}
-for priority = 0, 9 do
-  P[priority], W[priority], X[priority] = 'p' .. priority, 'w' .. priority, 'x' .. priority
-  H[priority], LAST[priority] = 'h' .. priority, 'l' .. priority
-end
+local P = { [0] = 'p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6', 'p7', 'p8', 'p9' }
+local W = { [0] = 'w0', 'w1', 'w2', 'w3', 'w4', 'w5', 'w6', 'w7', 'w8', 'w9' }
+local X = { [0] = 'x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7', 'x8', 'x9' }
+local H = { [0] = 'h0', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'h7', 'h8', 'h9' }
+local LAST = { [0] = 'l0', 'l1', 'l2', 'l3', 'l4', 'l5', 'l6', 'l7', 'l8', 'l9' }
 
 local zero = { __index = function() return 0 end }
 local loaded = {}

@@ -3,76 +3,90 @@
 --
 --   unique:<queue>   key -> msgpack { jobs = numbers, trace = { ref, number, addedAt, ends } }
 --   traces:<queue>   key by the end of its trace's period
+--
+-- Made when it is first asked for: most scripts that may need it do not, and to make its functions takes longer than a small
+-- script runs.
 
-local function uniqueEntry(q, key)
-  local packed = call('HGET', prefix .. 'unique:' .. q.no, key)
-  return packed and cmsgpack.unpack(packed)
-end
+local madeUniques
 
-local function saveUnique(q, key, entry)
-  if #entry.jobs == 0 and not entry.trace then
-    call('HDEL', prefix .. 'unique:' .. q.no, key)
-  else
-    call('HSET', prefix .. 'unique:' .. q.no, key, cmsgpack.pack(entry))
+local function uniques()
+  if madeUniques then return madeUniques end
+
+  local function uniqueEntry(q, key)
+    local packed = call('HGET', prefix .. 'unique:' .. q.no, key)
+    return packed and cmsgpack.unpack(packed)
   end
-end
 
--- The latest job that is in the way of a new one: the job, or nil and the ref of one that left no record.
-local function uniqueFind(q, rule)
-  local entry = uniqueEntry(q, rule.key)
-  if not entry then return nil end
-  local function isYoung(addedAt) return rule.period ~= nil and now < addedAt + rule.period end
-  local wanted = {}
-  for _, state in ipairs(rule.states) do wanted[state] = true end
-  local latest
-  for _, number in ipairs(entry.jobs) do
-    local job = load(number)
-    if job and (isYoung(job.addedAt) or wanted[job.state]) and (not latest or number > latest.number) then latest = job end
-  end
-  local trace = entry.trace
-  if trace and isYoung(trace.addedAt) and now < trace.ends and (not latest or trace.number > latest.number) then
-    return nil, trace.ref
-  end
-  return latest
-end
-
-local function uniquePut(job)
-  local unique = job.facts and job.facts.unique
-  if not unique then return end
-  local entry = uniqueEntry(job.queue, unique.key) or { jobs = {} }
-  table.insert(entry.jobs, job.number)
-  saveUnique(job.queue, unique.key, entry)
-end
-
--- `isTraced`: the job went its way, and its period goes on.
-local function uniqueDelete(job, isTraced)
-  local unique = job.facts and job.facts.unique
-  local entry = unique and uniqueEntry(job.queue, unique.key)
-  if not entry then return end
-  for i, number in ipairs(entry.jobs) do
-    if number == job.number then
-      table.remove(entry.jobs, i)
-      break
+  local function saveUnique(q, key, entry)
+    if #entry.jobs == 0 and not entry.trace then
+      call('HDEL', prefix .. 'unique:' .. q.no, key)
+    else
+      call('HSET', prefix .. 'unique:' .. q.no, key, cmsgpack.pack(entry))
     end
   end
-  local ends = job.addedAt + (unique.period or 0)
-  if isTraced and ends > now and job.number > (entry.trace and entry.trace.number or -1) then
-    entry.trace = { ref = refOf(job), number = job.number, addedAt = job.addedAt, ends = ends }
-    call('ZADD', prefix .. 'traces:' .. job.queue.no, ends, unique.key)
-  end
-  saveUnique(job.queue, unique.key, entry)
-end
 
--- Forgets periods that are over, at most `limit`; how many.
-local function uniqueTidy(q, limit)
-  local over = call('ZRANGEBYSCORE', prefix .. 'traces:' .. q.no, '-inf', now, 'LIMIT', 0, limit)
-  for _, key in ipairs(over) do
-    local entry = uniqueEntry(q, key)
-    if entry then
-      entry.trace = nil
-      saveUnique(q, key, entry)
+  -- The latest job that is in the way of a new one: the job, or nil and the ref of one that left no record.
+  local function uniqueFind(q, rule)
+    local entry = uniqueEntry(q, rule.key)
+    if not entry then return nil end
+    local function isYoung(addedAt) return rule.period ~= nil and now < addedAt + rule.period end
+    local wanted = {}
+    for _, state in ipairs(rule.states) do wanted[state] = true end
+    local latest
+    for _, number in ipairs(entry.jobs) do
+      local job = load(number)
+      if job and (isYoung(job.addedAt) or wanted[job.state]) and (not latest or number > latest.number) then latest = job end
     end
-    call('ZREM', prefix .. 'traces:' .. q.no, key)
+    local trace = entry.trace
+    if trace and isYoung(trace.addedAt) and now < trace.ends and (not latest or trace.number > latest.number) then
+      return nil, trace.ref
+    end
+    return latest
   end
-  return #over
+
+  local function uniquePut(job)
+    local unique = job.facts and job.facts.unique
+    if not unique then return end
+    local entry = uniqueEntry(job.queue, unique.key) or { jobs = {} }
+    table.insert(entry.jobs, job.number)
+    saveUnique(job.queue, unique.key, entry)
+  end
+
+  -- `isTraced`: the job went its way, and its period goes on.
+  local function uniqueDelete(job, isTraced)
+    local unique = job.facts and job.facts.unique
+    local entry = unique and uniqueEntry(job.queue, unique.key)
+    if not entry then return end
+    for i, number in ipairs(entry.jobs) do
+      if number == job.number then
+        table.remove(entry.jobs, i)
+        break
+      end
+    end
+    local ends = job.addedAt + (unique.period or 0)
+    if isTraced and ends > now and job.number > (entry.trace and entry.trace.number or -1) then
+      entry.trace = { ref = refOf(job), number = job.number, addedAt = job.addedAt, ends = ends }
+      call('ZADD', prefix .. 'traces:' .. job.queue.no, ends, unique.key)
+    end
+    saveUnique(job.queue, unique.key, entry)
+  end
+
+  -- Forgets periods that are over, at most `limit`; how many.
+  local function uniqueTidy(q, limit)
+    local over = call('ZRANGEBYSCORE', prefix .. 'traces:' .. q.no, '-inf', now, 'LIMIT', 0, limit)
+    for _, key in ipairs(over) do
+      local entry = uniqueEntry(q, key)
+      if entry then
+        entry.trace = nil
+        saveUnique(q, key, entry)
+      end
+      call('ZREM', prefix .. 'traces:' .. q.no, key)
+    end
+    return #over
+  end
+
+  madeUniques = {
+    find = uniqueFind, put = uniquePut, delete = uniqueDelete, tidy = uniqueTidy,
+  }
+  return madeUniques
 end

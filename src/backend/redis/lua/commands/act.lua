@@ -17,15 +17,15 @@ for i, number in ipairs(ask.numbers) do
   if job and matches(job) then
     if ask.action == 'retry' then
       local position = ask.positions and ask.positions[i] or ask.position + count
-      retry(job, math.ceil((ask.at or now) + position * (ask.every or 0)))
+      fates().retry(job, math.ceil((ask.at or now) + position * (ask.every or 0)))
     elseif ask.action == 'remove' then
-      remove(job, false)
+      fates().remove(job, false)
     elseif ask.action == 'discard' then
-      stop(job, 'discarded', ask.reason)
+      fates().stop(job, 'discarded', ask.reason)
     elseif job.state == 'running' then
       order(job)
     else
-      stop(job, 'cancelled', ask.reason)
+      fates().stop(job, 'cancelled', ask.reason)
     end
     count = count + 1
   end

@@ -6,7 +6,7 @@ local orders = {}
 for i, status in ipairs(readStatuses(held)) do
   if status and bit.band(string.byte(status, 2), ORDERED) > 0 then
     local job = load(tonumber(held[i]))
-    orders[#orders + 1] = { refOf(job), job.claim, orderOf(job) }
+    orders[#orders + 1] = { refOf(job), job.claim, fates().orderOf(job) }
   end
 end
 return answer(orders)
