@@ -26,7 +26,7 @@ function firstCells(heading: string): string {
 describe('The manual of Redis', () => {
   it('names every option of an address, and no other', () => {
     const known = [
-      ...found(/^function optionsOf.*?^}/ms.exec(read('src/backend/redis/address.ts'))?.[0] ?? '', /'(\w+)'/g),
+      ...found(/^function optionsOf.*?^}/ms.exec(read('src/backend/redis/link/address.ts'))?.[0] ?? '', /'(\w+)'/g),
       ...found(/parseAddress\(url, \[(.*?)\]/.exec(read('src/backend/redis/open.ts'))?.[1] ?? '', /'(\w+)'/g),
     ].filter((name) => !['single', 'unix', 'sentinel', 'cluster'].includes(name));
     assert.ok(known.length > 10);

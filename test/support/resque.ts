@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import type { ClaimedJob, NewJob, ServerInfo } from '../../src/backend/backend.ts';
-import { makeLink } from '../../src/backend/redis/link.ts';
+import { makeLink } from '../../src/backend/redis/link/link.ts';
 import { ResqueBackend } from '../../src/backend/resque/backend.ts';
 import type { ResqueOptions } from '../../src/backend/resque/options.ts';
 import { VirtualClock } from '../../src/clock.ts';

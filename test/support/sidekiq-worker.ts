@@ -7,7 +7,7 @@
  * Redis. Ends by itself, with 0, when the queue is empty.
  */
 import { openBackend } from '../../src/backend/open.ts';
-import { makeLink } from '../../src/backend/redis/link.ts';
+import { makeLink } from '../../src/backend/redis/link/link.ts';
 import { workerClass } from '../../src/job/worker-class.ts';
 import { JobServer } from '../../src/server/server.ts';
 

@@ -29,8 +29,8 @@ import type { DueSchedules, Firing, FiringResult, Schedule, ScheduleRecord } fro
 import { changed, defaultSettings, type KeySettings, type QueueSettings, type SettingsChange } from '../settings.ts';
 import { Ears } from './ears.ts';
 import { Heart } from './heart.ts';
-import type { ServerFacts } from './info.ts';
-import type { Link } from './link.ts';
+import type { ServerFacts } from './link/info.ts';
+import type { Link } from './link/link.ts';
 import { Look, walk } from './look.ts';
 import { decode, encode, type Received, type Sendable } from './msgpack.ts';
 import { packAdd, toId, toRef, toResults } from './pack.ts';

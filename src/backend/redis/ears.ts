@@ -4,7 +4,7 @@
  */
 import type { Topic } from '../backend.ts';
 import { Listeners } from '../listeners.ts';
-import type { Link } from './link.ts';
+import type { Link } from './link/link.ts';
 
 interface Channel {
   count: number;

@@ -10,7 +10,7 @@ import { type RedisServer, startRedis, until } from '../../testing/redis.ts';
 import type { Outcome } from '../backend.ts';
 import { add, job, server } from '../conformance/support.ts';
 import { RedisBackend } from './backend.ts';
-import { makeLink } from './link.ts';
+import { makeLink } from './link/link.ts';
 import { decode, encode } from './msgpack.ts';
 
 const JOBS = 5_000;

@@ -5,7 +5,7 @@ import type { MillraceError } from '../../errors.ts';
 import { startRedis } from '../../testing/redis.ts';
 import type { NewJob, Outcome } from '../backend.ts';
 import { RedisBackend } from './backend.ts';
-import { makeLink } from './link.ts';
+import { makeLink } from './link/link.ts';
 
 const job: NewJob = { queue: 'q', name: 'n', payload: Buffer.alloc(1_000, 'x'), priority: 5, maxAttempts: 3 };
 const server = { id: 'a', host: 'h', pid: 1, queues: ['q'], concurrency: 1 };

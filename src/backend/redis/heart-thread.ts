@@ -7,7 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { ServerInfo } from '../backend.ts';
 import { Hearts } from '../hearts.ts';
 import type { Beating, FromHeart, HeartMake, ToHeart } from './heart.ts';
-import { makeLink } from './link.ts';
+import { makeLink } from './link/link.ts';
 import { encode } from './msgpack.ts';
 
 const { address, script } = workerData as HeartMake;

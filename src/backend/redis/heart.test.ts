@@ -6,10 +6,10 @@ import { VirtualClock } from '../../clock.ts';
 import { isError } from '../../errors.ts';
 import { type RedisServer, startRedis } from '../../testing/redis.ts';
 import { server } from '../conformance/support.ts';
-import { parseAddress } from './address.ts';
 import { RedisBackend } from './backend.ts';
 import { Heart } from './heart.ts';
-import { makeLink } from './link.ts';
+import { parseAddress } from './link/address.ts';
+import { makeLink } from './link/link.ts';
 
 const every = 5;
 /** ms that a thread may get no turn on a machine with much else to do. */

@@ -12,8 +12,8 @@ import { Worker } from 'node:worker_threads';
 import { toError } from '../../errors.ts';
 import type { HeartOptions, ServerInfo } from '../backend.ts';
 import { Hearts } from '../hearts.ts';
-import type { Address } from './address.ts';
-import type { Script } from './link.ts';
+import type { Address } from './link/address.ts';
+import type { Script } from './link/link.ts';
 
 /** What the thread is made of. */
 export interface HeartMake {

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { startRedis } from '../../testing/redis.ts';
 import type { AddResult, NewJob } from '../backend.ts';
 import { RedisBackend } from './backend.ts';
-import { makeLink } from './link.ts';
+import { makeLink } from './link/link.ts';
 
 const job = (text: string): NewJob => ({
   queue: 'q',

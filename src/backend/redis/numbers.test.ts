@@ -4,7 +4,7 @@ import { it } from 'node:test';
 import { startRedis } from '../../testing/redis.ts';
 import { add, claim, job, settle } from '../conformance/support.ts';
 import { RedisBackend } from './backend.ts';
-import { makeLink } from './link.ts';
+import { makeLink } from './link/link.ts';
 
 it('ids go up across a restart, also when the jobs from before it end after it', async (t) => {
   await using redis = await startRedis();

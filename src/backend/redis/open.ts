@@ -2,10 +2,10 @@
 import { type Clock, systemClock } from '../../clock.ts';
 import { MillraceError } from '../../errors.ts';
 import type { Backend } from '../backend.ts';
-import { parseAddress } from './address.ts';
 import { RedisBackend } from './backend.ts';
-import { ClusterBackend } from './cluster.ts';
-import { makeLink } from './link.ts';
+import { ClusterBackend } from './cluster/cluster.ts';
+import { parseAddress } from './link/address.ts';
+import { makeLink } from './link/link.ts';
 
 /** @param clock Redis's own decides unless this is another one than the system's */
 export function openRedis(url: string, clock: Clock): Backend {

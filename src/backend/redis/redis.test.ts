@@ -4,7 +4,7 @@ import { type Clock, VirtualClock } from '../../clock.ts';
 import { type RedisServer, startRedis } from '../../testing/redis.ts';
 import { conformance, modelTest } from '../conformance.ts';
 import { RedisBackend } from './backend.ts';
-import { makeLink } from './link.ts';
+import { makeLink } from './link/link.ts';
 
 let server: RedisServer;
 before(async () => {

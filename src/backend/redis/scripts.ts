@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Script } from './link.ts';
+import type { Script } from './link/link.ts';
 
 export interface Shelf<Command extends string> {
   /** Has `<module>.lua` and `commands/<command>.lua`. */

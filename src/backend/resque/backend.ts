@@ -32,7 +32,7 @@ import { type Action, type JobFilter, type Page, scanLimit } from '../filter.ts'
 import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
 import { Ears } from '../redis/ears.ts';
 import { Heart } from '../redis/heart.ts';
-import type { Link } from '../redis/link.ts';
+import type { Link } from '../redis/link/link.ts';
 import { decode, encode, type Received, type Sendable } from '../redis/msgpack.ts';
 import type { DueSchedules, Firing, FiringResult, ScheduleRecord } from '../schedule.ts';
 import { changed, defaultSettings, probation, type QueueSettings, type SettingsChange } from '../settings.ts';

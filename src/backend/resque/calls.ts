@@ -1,8 +1,8 @@
 /** The scripts as calls: on one link, under one prefix, each with the moment and the name of who asks. */
 import { randomBytes } from 'node:crypto';
 import { isError, MillraceError } from '../../errors.ts';
-import { ScriptError } from '../redis/failure.ts';
-import type { Link, Script } from '../redis/link.ts';
+import { ScriptError } from '../redis/link/failure.ts';
+import type { Link, Script } from '../redis/link/link.ts';
 import { Lulls } from '../redis/lulls.ts';
 import { decode, encode, type Received, type Sendable } from '../redis/msgpack.ts';
 import { Turns } from '../redis/turns.ts';

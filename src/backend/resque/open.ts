@@ -1,13 +1,13 @@
 /**
  * From a URL to a backend in the format of Resque: `resque:` and the URL of a Redis server, whose query may have the options of
- * ResqueOptions besides those of ../redis/address.ts.
+ * ResqueOptions besides those of ../redis/link/address.ts.
  *
  *   resque:redis://localhost:6379/0?namespace=resque&attempts=5&delivery=at-most-once&manner=goworker
  */
 import { type Clock, systemClock } from '../../clock.ts';
 import type { Backend } from '../backend.ts';
-import { parseAddress } from '../redis/address.ts';
-import { makeLink } from '../redis/link.ts';
+import { parseAddress } from '../redis/link/address.ts';
+import { makeLink } from '../redis/link/link.ts';
 import { ResqueBackend } from './backend.ts';
 import type { ResqueOptions } from './options.ts';
 

@@ -1,7 +1,7 @@
 /** What a user says of a Resque backend. */
 import type { Clock } from '../../clock.ts';
 import { assertOption } from '../../errors.ts';
-import type { Link } from '../redis/link.ts';
+import type { Link } from '../redis/link/link.ts';
 import type { Manner } from './manner.ts';
 
 export interface ResqueOptions {

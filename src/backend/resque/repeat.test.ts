@@ -7,7 +7,7 @@ import { after, before, it } from 'node:test';
 import { VirtualClock } from '../../clock.ts';
 import { type RedisServer, startRedis } from '../../testing/redis.ts';
 import type { ClaimedJob, Ending, NewJob, ServerInfo } from '../backend.ts';
-import { type Link, makeLink } from '../redis/link.ts';
+import { type Link, makeLink } from '../redis/link/link.ts';
 import { ResqueBackend } from './backend.ts';
 
 let server: RedisServer;

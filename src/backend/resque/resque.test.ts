@@ -5,7 +5,7 @@ import { VirtualClock } from '../../clock.ts';
 import { type RedisServer, startRedis } from '../../testing/redis.ts';
 import type { Backend, NewJob } from '../backend.ts';
 import { conformance } from '../conformance.ts';
-import { makeLink } from '../redis/link.ts';
+import { makeLink } from '../redis/link/link.ts';
 import { ResqueBackend } from './backend.ts';
 
 const content = 'a job is known by its queue and its bytes, so ids have no order, and equal jobs have one';

@@ -7,7 +7,7 @@ import { FaultProxy } from '../../testing/fault-proxy.ts';
 import { type RedisServer, startRedis, until } from '../../testing/redis.ts';
 import type { NewJob, Outcome } from '../backend.ts';
 import { act, add, claim, failure, known, server, settle } from '../conformance/support.ts';
-import { makeLink } from '../redis/link.ts';
+import { makeLink } from '../redis/link/link.ts';
 import { SidekiqBackend, type SidekiqOptions } from './backend.ts';
 import { Calls } from './calls.ts';
 

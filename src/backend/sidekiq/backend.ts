@@ -20,7 +20,7 @@ import type { Action, JobFilter, Page } from '../filter.ts';
 import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
 import { Ears } from '../redis/ears.ts';
 import { Heart } from '../redis/heart.ts';
-import type { Link } from '../redis/link.ts';
+import type { Link } from '../redis/link/link.ts';
 import type { Received, Sendable } from '../redis/msgpack.ts';
 import type { DueSchedules, FiringResult, ScheduleRecord } from '../schedule.ts';
 import { changed, defaultSettings, type QueueSettings, type SettingsChange } from '../settings.ts';

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { type Clock, systemClock } from '../../clock.ts';
 import { isError, MillraceError } from '../../errors.ts';
-import { ScriptError } from '../redis/failure.ts';
-import type { Link, Script } from '../redis/link.ts';
+import { ScriptError } from '../redis/link/failure.ts';
+import type { Link, Script } from '../redis/link/link.ts';
 import { Lulls } from '../redis/lulls.ts';
 import { decode, encode, type Received, type Sendable } from '../redis/msgpack.ts';
 import { Turns } from '../redis/turns.ts';

@@ -1,5 +1,5 @@
 /**
- * From a URL to a backend on the Redis of Sidekiq. Query options besides those of `redis/address.ts`:
+ * From a URL to a backend on the Redis of Sidekiq. Query options besides those of `redis/link/address.ts`:
  *
  *   version     6, 7 or 8: the Sidekiq whose form of times is written. Default 7
  *   namespace   what all keys begin with, before a colon: the `redis-namespace` of old. Default: none
@@ -7,8 +7,8 @@
 import { type Clock, systemClock } from '../../clock.ts';
 import { assertOption } from '../../errors.ts';
 import type { Backend } from '../backend.ts';
-import { parseAddress } from '../redis/address.ts';
-import { makeLink } from '../redis/link.ts';
+import { parseAddress } from '../redis/link/address.ts';
+import { makeLink } from '../redis/link/link.ts';
 import { SidekiqBackend } from './backend.ts';
 import type { Version } from './wire.ts';
 

@@ -31,7 +31,7 @@ import { uniqueness } from '../conformance/uniqueness.ts';
 import { updating } from '../conformance/updating.ts';
 import type { JobFilter } from '../filter.ts';
 import { MemoryBackend } from '../memory/memory.ts';
-import { makeLink } from '../redis/link.ts';
+import { makeLink } from '../redis/link/link.ts';
 import { SidekiqBackend } from './backend.ts';
 
 const noPriority = 'the wire has no priorities';

@@ -5,7 +5,7 @@
  * While it is being read calls wait for it; when nobody can tell, the old one stays. A server that is not in it any more is
  * left: what it owes is sent again elsewhere.
  */
-import { MillraceError, toError } from '../../errors.ts';
+import { MillraceError, toError } from '../../../errors.ts';
 import { type Place, showPlace } from './address.ts';
 import { wrongScheme } from './info.ts';
 import type { Route, RouteOptions } from './route.ts';

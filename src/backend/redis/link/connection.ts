@@ -7,7 +7,7 @@
  *
  * Costs one timer per connection. Nothing here keeps the process alive.
  */
-import type { Clock, Timer } from '../../clock.ts';
+import type { Clock, Timer } from '../../../clock.ts';
 import { type Access, type Place, readTls, showPlace } from './address.ts';
 import { Confirmations, type Waiting, type Waits } from './confirm.ts';
 import { type Arguments, type DriverClient, loadDriver } from './driver.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { makeLink } from './link.ts';
-import { ServerClock } from './server-clock.ts';
+import { makeLink } from '../link/link.ts';
+import { slotOf } from '../link/slot.ts';
+import { ServerClock } from '../server-clock.ts';
 import { Shards, tagsOf } from './shards.ts';
-import { slotOf } from './slot.ts';
 
 describe('the shards of a cluster', () => {
   it('have their slots in equal steps, so that each node gets its share', () => {

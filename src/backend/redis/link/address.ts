@@ -7,7 +7,7 @@
  *   redis+cluster://h1,h2:6379               a cluster, found through any of these nodes; rediss+cluster://
  */
 import { readFile } from 'node:fs/promises';
-import { assertOption, MillraceError } from '../../errors.ts';
+import { assertOption, MillraceError } from '../../../errors.ts';
 
 export type Place = { readonly host: string; readonly port: number } | { readonly path: string };
 

@@ -17,28 +17,28 @@
  * reject, and its queues stand still; the others go on. A call for several shards may then have been done in some of
  * them; whatever may be done twice is. The number of shards is written down when the cluster is used first, and stays.
  */
-import type { Clock } from '../../clock.ts';
-import { assertOption, MillraceError } from '../../errors.ts';
-import type * as B from '../backend.ts';
-import * as check from '../check.ts';
-import type { Action, JobFilter, Page } from '../filter.ts';
-import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
-import type { DueSchedules, Firing, FiringResult, Schedule, ScheduleRecord } from '../schedule.ts';
-import type { QueueSettings, SettingsChange } from '../settings.ts';
+import type { Clock } from '../../../clock.ts';
+import { assertOption, MillraceError } from '../../../errors.ts';
+import type * as B from '../../backend.ts';
+import * as check from '../../check.ts';
+import type { Action, JobFilter, Page } from '../../filter.ts';
+import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../../records.ts';
+import type { DueSchedules, Firing, FiringResult, Schedule, ScheduleRecord } from '../../schedule.ts';
+import type { QueueSettings, SettingsChange } from '../../settings.ts';
+import { crashTexts, isModern, meantBy, RedisBackend, type RedisOptions } from '../backend.ts';
+import { Ears } from '../ears.ts';
+import { Heart } from '../heart.ts';
+import type { Link } from '../link/link.ts';
+import { Look, walk } from '../look.ts';
+import type { Result } from '../pack.ts';
+import { sentOf } from '../search.ts';
+import { ServerClock } from '../server-clock.ts';
+import type { Request } from '../shard.ts';
 import { Adding } from './adding.ts';
-import { crashTexts, isModern, meantBy, RedisBackend, type RedisOptions } from './backend.ts';
 import { Claiming } from './claiming.ts';
 import { formatPositions, parsePositions } from './cursor.ts';
-import { Ears } from './ears.ts';
-import { Heart } from './heart.ts';
-import type { Link } from './link.ts';
-import { Look, walk } from './look.ts';
 import { Members, mergeServers } from './members.ts';
 import { Numbering } from './numbering.ts';
-import type { Result } from './pack.ts';
-import { sentOf } from './search.ts';
-import { ServerClock } from './server-clock.ts';
-import type { Request } from './shard.ts';
 import { Shards } from './shards.ts';
 import { Timetable } from './timetable.ts';
 

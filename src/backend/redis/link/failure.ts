@@ -2,7 +2,7 @@
  * What went wrong, and what to do about it: every error of the driver and every complaint of the server becomes one
  * Verdict.
  */
-import { MillraceError, toError } from '../../errors.ts';
+import { MillraceError, toError } from '../../../errors.ts';
 import { isReply } from './driver.ts';
 
 /** What one of our scripts refused: `redis.error_reply('MILLRACE <CODE> <detail>')`. */

@@ -1,5 +1,5 @@
 /** Which server has a key: one for all keys, or, in a cluster, the one that has the key's slot. */
-import type { Clock } from '../../clock.ts';
+import type { Clock } from '../../../clock.ts';
 import type { Address, Place } from './address.ts';
 import type { Listener, Station } from './station.ts';
 

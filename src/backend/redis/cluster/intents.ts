@@ -9,10 +9,10 @@
  *
  * Costs four round trips instead of one, and the payloads are written twice.
  */
-import type { AddResult, NewJob } from '../backend.ts';
-import { decode, encode, type Sendable } from './msgpack.ts';
-import { type AddRequest, packAdd, type Result, toResults } from './pack.ts';
-import { newName } from './shard.ts';
+import type { AddResult, NewJob } from '../../backend.ts';
+import { decode, encode, type Sendable } from '../msgpack.ts';
+import { type AddRequest, packAdd, type Result, toResults } from '../pack.ts';
+import { newName } from '../shard.ts';
 import type { Shards } from './shards.ts';
 
 /** Kept by the shards that have their part while nobody has fulfilled the intent; and then, for whoever is still at it. */

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { after, before } from 'node:test';
-import { type Clock, VirtualClock } from '../../clock.ts';
-import { type RedisCluster, startCluster } from '../../testing/redis.ts';
-import { conformance, modelTest } from '../conformance.ts';
+import { type Clock, VirtualClock } from '../../../clock.ts';
+import { type RedisCluster, startCluster } from '../../../testing/redis.ts';
+import { conformance, modelTest } from '../../conformance.ts';
+import { makeLink } from '../link/link.ts';
 import { ClusterBackend } from './cluster.ts';
-import { makeLink } from './link.ts';
 
 let cluster: RedisCluster;
 before(async () => {

@@ -12,12 +12,12 @@
  * stores its group; another one knows which that is. So its repeat costs two round trips, and only the same key with
  * different queues at the same time can be stored twice.
  */
-import { assertOption } from '../../errors.ts';
-import type { AddGroup, AddResult, NewJob } from '../backend.ts';
-import * as check from '../check.ts';
-import type { Firing } from '../schedule.ts';
+import { assertOption } from '../../../errors.ts';
+import type { AddGroup, AddResult, NewJob } from '../../backend.ts';
+import * as check from '../../check.ts';
+import type { Firing } from '../../schedule.ts';
+import { packAdd, type Result, toOther, toResults } from '../pack.ts';
 import { Intents, isIntended } from './intents.ts';
-import { packAdd, type Result, toOther, toResults } from './pack.ts';
 import type { Shards } from './shards.ts';
 
 type Once = NonNullable<AddGroup['once']>;

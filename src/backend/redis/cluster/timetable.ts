@@ -5,11 +5,11 @@
  * A schedule whose job goes to another queue is taken from its old shard before it is put into the new one. Whoever is killed in
  * between has lost it, until it is put again; the other way round a tick could make its job twice.
  */
-import { systemClock } from '../../clock.ts';
-import type { DueSchedules, Schedule, ScheduleRecord } from '../schedule.ts';
-import type { RedisBackend } from './backend.ts';
-import { packSchedule } from './schedules.ts';
-import { newName } from './shard.ts';
+import { systemClock } from '../../../clock.ts';
+import type { DueSchedules, Schedule, ScheduleRecord } from '../../schedule.ts';
+import type { RedisBackend } from '../backend.ts';
+import { packSchedule } from '../schedules.ts';
+import { newName } from '../shard.ts';
 import type { Shards } from './shards.ts';
 
 /** Longest time for which one process may hold up others that put the same key, ms; and their time between two tries. */

@@ -5,11 +5,11 @@
  * Their hash tags are spread over the slots in equal steps, so nodes with ranges of slots of the same size have the same number
  * of shards, within one.
  */
-import type { Clock } from '../../clock.ts';
-import type { Link } from './link.ts';
-import type { ServerClock } from './server-clock.ts';
-import { newName, Shard } from './shard.ts';
-import { slotOf } from './slot.ts';
+import type { Clock } from '../../../clock.ts';
+import type { Link } from '../link/link.ts';
+import { slotOf } from '../link/slot.ts';
+import type { ServerClock } from '../server-clock.ts';
+import { newName, Shard } from '../shard.ts';
 
 const SLOTS = 16_384;
 /** Names whose places are remembered. */

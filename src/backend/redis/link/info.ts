@@ -1,5 +1,5 @@
 /** What a server says of itself, and what of that Millrace cannot work with. */
-import { MillraceError } from '../../errors.ts';
+import { MillraceError } from '../../../errors.ts';
 import type { Address } from './address.ts';
 
 export interface ServerFacts {

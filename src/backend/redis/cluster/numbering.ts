@@ -7,10 +7,10 @@
  *
  * A read costs a call per shard, and two or three more.
  */
-import type { JobEvent, JobEvents } from '../records.ts';
-import { decode, encode } from './msgpack.ts';
+import type { JobEvent, JobEvents } from '../../records.ts';
+import { decode, encode } from '../msgpack.ts';
+import { toEvent } from '../shown.ts';
 import type { Shards } from './shards.ts';
-import { toEvent } from './shown.ts';
 
 /** Events of one shard that get their numbers at once, and runs that are read at once. */
 const MANY = 1_000;

@@ -7,11 +7,11 @@
  *
  * A shard that is away holds up one claim; the next ones leave it out until it answers, so the other queues go on.
  */
-import type { Clock } from '../../clock.ts';
-import { isError, toError } from '../../errors.ts';
-import type * as B from '../backend.ts';
-import * as check from '../check.ts';
-import type { RedisBackend } from './backend.ts';
+import type { Clock } from '../../../clock.ts';
+import { isError, toError } from '../../../errors.ts';
+import type * as B from '../../backend.ts';
+import * as check from '../../check.ts';
+import type { RedisBackend } from '../backend.ts';
 import type { Members } from './members.ts';
 import type { Shards } from './shards.ts';
 

@@ -5,7 +5,7 @@
  * Hearing of it matters: a master that was replaced goes on taking writes, until it is told ten seconds later, and then
  * throws them away.
  */
-import { MillraceError, toError } from '../../errors.ts';
+import { MillraceError, toError } from '../../../errors.ts';
 import { type Address, type Place, showPlace } from './address.ts';
 import { Connection } from './connection.ts';
 import { isReply } from './driver.ts';

@@ -5,8 +5,8 @@
  * So a beat costs a call at home and one for each shard that has to do with the server, all at the same time. A lease that ran
  * out in one of them only is lost there: what it held is stale, and its claims there are refused until its next beat.
  */
-import type { ServerInfo } from '../backend.ts';
-import type { ServerRecord } from '../records.ts';
+import type { ServerInfo } from '../../backend.ts';
+import type { ServerRecord } from '../../records.ts';
 import type { Shards } from './shards.ts';
 
 export class Members {

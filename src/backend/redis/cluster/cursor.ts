@@ -1,5 +1,5 @@
 /** Where a walk through several shards goes on: for each the arrival number behind which, `-` for its beginning, `x` for its end. */
-import { assertOption } from '../../errors.ts';
+import { assertOption } from '../../../errors.ts';
 
 export type Positions = readonly (number | undefined)[];
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { isError, MillraceError } from '../../errors.ts';
+import { isError, MillraceError } from '../../../errors.ts';
 import { type Driver, loadDriver } from './driver.ts';
 import { judge, ScriptError } from './failure.ts';
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { isError } from '../../errors.ts';
-import { type SentinelSet, startRedis, startSentinel, until } from '../../testing/redis.ts';
+import { isError } from '../../../errors.ts';
+import { type SentinelSet, startRedis, startSentinel, until } from '../../../testing/redis.ts';
 import { type Link, makeLink, type Script } from './link.ts';
 
 const script = (text: string): Script => ({ name: 'test', text, sha: createHash('sha1').update(text).digest('hex') });

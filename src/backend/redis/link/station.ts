@@ -5,8 +5,8 @@
  * however many calls wait for them. With a new connection the channels are subscribed anew, and each listener gets an empty
  * message: what was said meanwhile is lost.
  */
-import type { Clock, Timer } from '../../clock.ts';
-import { toError } from '../../errors.ts';
+import type { Clock, Timer } from '../../../clock.ts';
+import { toError } from '../../../errors.ts';
 import type { Access, Place } from './address.ts';
 import { Connection } from './connection.ts';
 import { delayAfter } from './reconnect.ts';

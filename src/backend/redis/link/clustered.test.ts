@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { isError } from '../../errors.ts';
-import { type RedisCluster, type RedisServer, startCluster, until } from '../../testing/redis.ts';
+import { isError } from '../../../errors.ts';
+import { type RedisCluster, type RedisServer, startCluster, until } from '../../../testing/redis.ts';
 import { type Link, makeLink, type Script } from './link.ts';
 import { slotOf } from './slot.ts';
 

@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import { isError } from '../../errors.ts';
-import { type RedisServer, startRedis } from '../../testing/redis.ts';
+import { isError } from '../../../errors.ts';
+import { type RedisServer, startRedis } from '../../../testing/redis.ts';
 import { makeLink } from './link.ts';
 
 const noOpenssl =

@@ -5,10 +5,10 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { VirtualClock } from '../../clock.ts';
-import { isError } from '../../errors.ts';
-import { FaultProxy } from '../../testing/fault-proxy.ts';
-import { type RedisServer, replicate, startRedis, until } from '../../testing/redis.ts';
+import { VirtualClock } from '../../../clock.ts';
+import { isError } from '../../../errors.ts';
+import { FaultProxy } from '../../../testing/fault-proxy.ts';
+import { type RedisServer, replicate, startRedis, until } from '../../../testing/redis.ts';
 import { type Link, type LinkOptions, makeLink, type Script } from './link.ts';
 
 const script = (text: string): Script => ({ name: 'test', text, sha: createHash('sha1').update(text).digest('hex') });

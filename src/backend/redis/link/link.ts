@@ -8,8 +8,8 @@
  *
  * An open link does not keep the process alive, unless calls are under way, somebody listens, or `ref` was called.
  */
-import { type Clock, systemClock, type Timer } from '../../clock.ts';
-import { MillraceError } from '../../errors.ts';
+import { type Clock, systemClock, type Timer } from '../../../clock.ts';
+import { MillraceError } from '../../../errors.ts';
 import { type Address, parseAddress } from './address.ts';
 import { ClusterRoute } from './clustered.ts';
 import type { Waits } from './confirm.ts';

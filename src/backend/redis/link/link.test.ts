@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { isError } from '../../errors.ts';
-import { findRedisServer, type RedisServer, startRedis } from '../../testing/redis.ts';
+import { isError } from '../../../errors.ts';
+import { findRedisServer, type RedisServer, startRedis } from '../../../testing/redis.ts';
 import { ScriptError } from './failure.ts';
 import { type Link, makeLink, type Script } from './link.ts';
 

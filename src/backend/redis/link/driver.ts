@@ -3,7 +3,7 @@
  * client is one connection. Its own reconnecting, queueing and time limits are switched off; `Station` and `RedisLink` do
  * that, because only they know what may be sent again.
  */
-import { MillraceError } from '../../errors.ts';
+import { MillraceError } from '../../../errors.ts';
 
 /** What goes over the wire. Strings and bytes only: the caller has made strings of its numbers. */
 export type Arguments = readonly (string | Buffer)[];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isError } from '../../errors.ts';
+import { isError } from '../../../errors.ts';
 import { parseAddress } from './address.ts';
 
 describe('the address of Redis', () => {
