@@ -133,7 +133,7 @@ async function produce(): Promise<void> {
 
 async function work(): Promise<void> {
   const backend = await open();
-  const server = new JobServer({ backend, jobs: [plain, keyed, flaky, kept, unique], workers: 50, lease: 3_000 });
+  const server = new JobServer({ backend, jobs: [plain, keyed, flaky, kept, unique], workers: 50, lease: 10_000 });
   await server.start();
   await stopOnSignals([server, { stop: () => backend.close() }], { signals: ['SIGTERM'] });
 }
