@@ -7,12 +7,10 @@ import type { Figures } from '../figures.ts';
 import { type Letter, letterOf } from '../letters.ts';
 import type { Meter } from './meter.ts';
 import type { Task } from './spec.ts';
-import { addSingly, begin, between, fill, handlerOf, mark, type Run, runAll, settled } from './stages.ts';
+import { addSingly, begin, between, CALM, fill, handlerOf, mark, type Run, runAll, settled } from './stages.ts';
 import type { Open } from './system.ts';
 
 const IDLE_SECONDS = 10;
-/** Seconds for a start-up's chatter to end. */
-const CALM = 2;
 
 /** Letters that a worker of a fleet counts before it says so, and ms after which it says so anyway. */
 const REPORT = 500;

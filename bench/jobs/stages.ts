@@ -7,6 +7,9 @@ import { Meter } from './meter.ts';
 import type { Task } from './spec.ts';
 import type { Handler, Open, System } from './system.ts';
 
+/** Seconds until a system that was started does nothing but wait. */
+export const CALM = 10;
+
 /** Calls of `add` under way at any time. */
 export const IN_FLIGHT = 200;
 /** Jobs in one call of `addMany`. */
