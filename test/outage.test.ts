@@ -143,9 +143,13 @@ describe('serve with an S3 sink', () => {
       }
     };
     await flood(300);
-    const before = server.rss;
-    await flood(1_000);
-    const grown = server.rss - before;
+    // Bodies that stayed would be 100 MB in every flood. V8 may let its heap grow by a step during one, but not during each.
+    let grown = Infinity;
+    for (let floods = 0; floods < 3 && grown >= 48 * 2 ** 20; floods++) {
+      const before = server.rss;
+      await flood(1_000);
+      grown = server.rss - before;
+    }
     assert.ok(grown < 48 * 2 ** 20, `100 MB were refused and ${Math.round(grown / 2 ** 20)} MiB stayed`);
 
     gone = false;
