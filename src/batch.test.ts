@@ -5,7 +5,7 @@ import { Batcher } from './batch.ts';
 import { isError } from './errors.ts';
 
 /** A batcher whose batches wait until the test lets them go. */
-function heldBatcher(options: { maxItems?: number; maxInFlight?: number } = {}) {
+function heldBatcher(options: { maxItems?: number } = {}) {
   const batches: { items: number[]; succeed(): void; fail(error: Error): void }[] = [];
   const batcher = new Batcher<number, number>({
     ...options,
@@ -56,19 +56,6 @@ describe('Batcher', () => {
     }
     await Promise.all(calls);
     assert.deepEqual(sent(), [[1, 2], [3, 4], [5]]);
-  });
-
-  it('has at most `maxInFlight` batches under way', async () => {
-    const { batcher, batches, sent } = heldBatcher({ maxItems: 1, maxInFlight: 2 });
-    const calls = [1, 2, 3].map((item) => batcher.add(item));
-    await turn();
-    assert.deepEqual(sent(), [[1], [2]]);
-    batches[1]?.succeed();
-    assert.equal(await calls[1], 20, 'a batch is answered as soon as it ends');
-    assert.deepEqual(sent(), [[1], [2], [3]]);
-    batches[0]?.succeed();
-    batches[2]?.succeed();
-    assert.deepEqual(await Promise.all(calls), [10, 20, 30]);
   });
 
   it('a batch that fails fails all of its calls and no others', async () => {
@@ -137,13 +124,11 @@ describe('Batcher', () => {
   });
 
   it('refuses limits that would let nothing through', () => {
-    for (const got of [0, -1, 1.5, Number.NaN]) {
-      for (const option of ['maxItems', 'maxInFlight']) {
-        assert.throws(
-          () => new Batcher({ run: async (items) => items, [option]: got }),
-          (error) => isError(error, 'OPTION_INVALID') && error.fields.option === option,
-        );
-      }
+    for (const maxItems of [0, -1, 1.5, Number.NaN]) {
+      assert.throws(
+        () => new Batcher({ run: async (items) => items, maxItems }),
+        (error) => isError(error, 'OPTION_INVALID') && error.fields.option === 'maxItems',
+      );
     }
   });
 
@@ -152,18 +137,16 @@ describe('Batcher', () => {
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 20 }), // calls per turn
         fc.integer({ min: 1, max: 5 }),
-        fc.integer({ min: 1, max: 3 }),
         fc.infiniteStream(fc.tuple(fc.boolean(), fc.nat(3))), // how a batch ends, and after how many turns
-        async (turns, maxItems, maxInFlight, endings) => {
+        async (turns, maxItems, endings) => {
           const received: number[] = [];
           let underWay = 0;
           const failed = new Set<number>();
           const batcher = new Batcher<number, string>({
             maxItems,
-            maxInFlight,
             async run(items) {
               assert.ok(items.length >= 1 && items.length <= maxItems);
-              assert.ok(++underWay <= maxInFlight);
+              assert.equal(++underWay, 1);
               received.push(...items);
               const [fails, wait] = endings.next().value;
               for (let i = 0; i < wait; i++) await turn();

@@ -9,7 +9,7 @@
  * reach `run` in the order of the calls. Costs: one promise per call, one turn of the event loop before the first batch
  * leaves (so calls of the same turn travel together), no timer.
  */
-import { MillraceError } from './errors.ts';
+import { assertOption, MillraceError } from './errors.ts';
 
 export interface BatcherOptions<I, O> {
   /**
@@ -19,8 +19,6 @@ export interface BatcherOptions<I, O> {
   run(items: I[]): Promise<readonly (O | Promise<O>)[]>;
   /** Most items in one batch. Minimum 1. Default 1000. */
   maxItems?: number;
-  /** Most batches under way at once. Minimum 1. Default 1; with 2, results may arrive out of order between batches. */
-  maxInFlight?: number;
 }
 
 interface Call<I, O> {
@@ -32,17 +30,17 @@ interface Call<I, O> {
 export class Batcher<I, O> {
   readonly #run: (items: I[]) => Promise<readonly (O | Promise<O>)[]>;
   readonly #maxItems: number;
-  readonly #maxInFlight: number;
   #waiting: Call<I, O>[] = [];
-  #inFlight = 0;
+  #isUnderWay = false;
   #scheduled = false;
   #closed = false;
   #idle: (() => void)[] = [];
 
   constructor(options: BatcherOptions<I, O>) {
     this.#run = options.run;
-    this.#maxItems = atLeastOne('maxItems', options.maxItems ?? 1000);
-    this.#maxInFlight = atLeastOne('maxInFlight', options.maxInFlight ?? 1);
+    const { maxItems = 1000 } = options;
+    assertOption('maxItems', maxItems, Number.isInteger(maxItems) && maxItems >= 1, 'an integer from 1');
+    this.#maxItems = maxItems;
   }
 
   /** Items that wait for a batch to leave. */
@@ -61,7 +59,7 @@ export class Batcher<I, O> {
 
   /** Resolves when nothing waits and nothing is under way. */
   drain(): Promise<void> {
-    if (this.#inFlight === 0 && this.#waiting.length === 0) return Promise.resolve();
+    if (!this.#isUnderWay && this.#waiting.length === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
@@ -72,41 +70,29 @@ export class Batcher<I, O> {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#inFlight >= this.#maxInFlight) return;
+    if (this.#scheduled || this.#isUnderWay) return;
     this.#scheduled = true;
     // setImmediate and not a microtask: every socket that became readable in this turn gets its item in.
     setImmediate(() => {
       this.#scheduled = false;
-      this.#flush();
+      void this.#flush();
     });
   }
 
-  #flush(): void {
-    while (this.#waiting.length > 0 && this.#inFlight < this.#maxInFlight) {
+  async #flush(): Promise<void> {
+    this.#isUnderWay = true;
+    // What gathered while a batch was under way leaves as soon as that has ended: it has waited long enough.
+    while (this.#waiting.length > 0) {
       const calls = this.#waiting.length <= this.#maxItems ? this.#waiting : this.#waiting.slice(0, this.#maxItems);
       this.#waiting = calls === this.#waiting ? [] : this.#waiting.slice(this.#maxItems);
-      this.#inFlight++;
-      void this.#send(calls);
+      try {
+        const results = await this.#run(calls.map((call) => call.item));
+        for (let i = 0; i < calls.length; i++) calls[i]?.resolve(results[i] as O | Promise<O>);
+      } catch (error) {
+        for (const call of calls) call.reject(error);
+      }
     }
+    this.#isUnderWay = false;
+    for (const resolve of this.#idle.splice(0)) resolve();
   }
-
-  async #send(calls: Call<I, O>[]): Promise<void> {
-    try {
-      const results = await this.#run(calls.map((call) => call.item));
-      for (let i = 0; i < calls.length; i++) calls[i]?.resolve(results[i] as O | Promise<O>);
-    } catch (error) {
-      for (const call of calls) call.reject(error);
-    }
-    this.#inFlight--;
-    // What gathered while this batch was under way leaves now: it has waited long enough.
-    this.#flush();
-    if (this.#inFlight === 0 && this.#waiting.length === 0) {
-      for (const resolve of this.#idle.splice(0)) resolve();
-    }
-  }
-}
-
-function atLeastOne(option: string, got: number): number {
-  if (Number.isInteger(got) && got >= 1) return got;
-  throw new MillraceError('OPTION_INVALID', { option, expected: 'an integer of 1 or more', got });
 }
