@@ -6,9 +6,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { openBackend } from '../src/backend/open.ts';
+import { Inspector } from '../src/client/inspector.ts';
 import { type RedisServer, startRedis } from '../src/testing/redis.ts';
 import { Serve } from './support/serve.ts';
 
+const HOUR = 3_600_000;
 const password = 'hunter2';
 const completed = 'millrace_jobs_completed_total{queue="payloads"}';
 
@@ -63,6 +66,27 @@ describe('millrace serve with jobs in Redis', () => {
     await ended;
     assert.deepEqual(arrived('halves'), upTo(5));
     assert.equal(await door.end(), 0);
+  });
+
+  it('goes by the clock of Redis where that of its machine is wrong', async (t) => {
+    const skew = `const { now } = Date; Date.now = () => now() + ${HOUR};`;
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(skew)}` };
+    // A key that the sink refuses, so that the job stays, with the moment of its error.
+    const refused = ['--key', '.incoming/{id}.json'];
+    const server = await Serve.start(['--port', '0', ...flow('skewed'), ...refused], env);
+    t.after(() => server.end('SIGKILL'));
+    const begun = Date.now();
+    assert.equal((await server.post([{ n: 0 }])).status, 200);
+    await server.until('millrace_jobs{queue="payloads",state="discarded"}', 1);
+    assert.equal(await server.end(), 0);
+    const logged = /"time":"([^"]+)"/.exec(server.log)?.[1];
+    assert.ok(Date.parse(logged ?? '') > begun + HOUR / 2, `its machine is wrong: ${server.log}`);
+
+    const backend = await openBackend(flow('skewed')[1] as string);
+    t.after(() => backend.close());
+    const { jobs } = await new Inspector({ backend }).find({ states: ['discarded'] });
+    const at = jobs[0]?.errors[0]?.at ?? Number.NaN;
+    assert.ok(at >= begun - 1_000 && at <= Date.now(), `an error of ${at}, begun at ${begun}`);
   });
 
   it('says 503 while Redis is away, goes on when it is back, and what it answered with 200 arrives', async (t) => {

@@ -112,14 +112,14 @@ export class Ingest extends Service {
       workers,
       stopDeadline: this.#options['stop-deadline'],
       observe: (event) => this.#observe(event),
-      clock,
+      clock: this.#clockOf(backend),
     });
     await this.#begin(server);
   }
 
   async #startDoor(backend: Backend, census: Census): Promise<void> {
     const maxQueue = this.#options['max-queue'];
-    const client = new Client({ backend, clock: this.#clock });
+    const client = new Client({ backend, clock: this.#clockOf(backend) });
     this.#releases.push(() => client.close());
     this.#door = new FrontDoor({
       add: (group) => client.add(group),
@@ -144,6 +144,11 @@ export class Ingest extends Service {
       clock: this.#clock,
     });
     await this.#begin(this.#door);
+  }
+
+  /** Jobs are due by the clock of their backend; all the rest goes by ours. */
+  #clockOf(backend: Backend): Clock {
+    return backend.clock ?? this.#clock;
   }
 
   *#metrics(census: Census): Iterable<Metric> {
