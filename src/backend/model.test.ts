@@ -7,30 +7,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { type Clock, VirtualClock } from '../clock.ts';
 import { MillraceError } from '../errors.ts';
 import { jobStates } from '../job/state.ts';
+import { settable } from '../testing/settable.ts';
 import type { Backend } from './backend.ts';
 import { commandsOf } from './conformance/model-commands.ts';
 import type { ModelHarness } from './conformance/model-twins.ts';
 import { counterexample, modelTest, replay } from './conformance/modelling.ts';
 import { MemoryBackend } from './memory/memory.ts';
 import { SqliteBackend } from './sqlite/backend.ts';
-
-/** A clock that somebody sets. */
-function settable() {
-  const virtual = new VirtualClock();
-  let set = 0;
-  const clock: Clock = {
-    now: () => virtual.now() + set,
-    monotonic: () => virtual.monotonic(),
-    timer: (ms, fire) => virtual.timer(ms, fire),
-  };
-  const jump = (ms: number) => {
-    set += ms;
-  };
-  return { clock, now: clock.now, advance: (ms: number) => virtual.advance(ms), jump };
-}
 
 /** @param flaw makes the backend wrong */
 const memory = (flaw: (backend: Backend) => Partial<Backend> = () => ({})): ModelHarness => ({

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Clock, VirtualClock } from '../../clock.ts';
+import { VirtualClock } from '../../clock.ts';
+import { settable } from '../../testing/settable.ts';
 import { ServerClock } from './server-clock.ts';
 
 const HOUR = 3_600_000;
@@ -8,12 +9,7 @@ const HOUR = 3_600_000;
 /** A machine whose clock can be set, and a server an hour ahead of it. */
 function setup() {
   const time = new VirtualClock(0);
-  let set = 0;
-  const local: Clock = {
-    now: () => time.now() + set,
-    monotonic: () => time.monotonic(),
-    timer: (ms, fire) => time.timer(ms, fire),
-  };
+  const { clock: local, jump } = settable(time);
   const clock = new ServerClock(local);
   const there = () => time.now() + HOUR;
   /** A call whose request and answer take so long. */
@@ -23,9 +19,6 @@ function setup() {
     const now = there();
     await time.advance(back);
     clock.heard(now, sentAt);
-  };
-  const jump = (ms: number) => {
-    set += ms;
   };
   return { time, clock, there, call, jump, local };
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before } from 'node:test';
 import { type Clock, VirtualClock } from '../../../clock.ts';
 import { type RedisCluster, startCluster } from '../../../testing/redis.ts';
+import { settable } from '../../../testing/settable.ts';
 import { conformance, modelTest } from '../../conformance.ts';
 import { makeLink } from '../link/link.ts';
 import { ClusterBackend } from './cluster.ts';
@@ -36,14 +37,8 @@ modelTest(
   'redis+cluster',
   {
     async open() {
-      const virtual = new VirtualClock();
-      let put = 0;
-      const now = () => virtual.now() + put;
-      const clock: Clock = { now, monotonic: () => virtual.monotonic(), timer: (ms, fire) => virtual.timer(ms, fire) };
-      const jump = (ms: number) => {
-        put += ms;
-      };
-      return { ...(await open(clock)), now, advance: (ms: number) => virtual.advance(ms), jump };
+      const { clock, ...rest } = settable();
+      return { ...(await open(clock)), ...rest };
     },
   },
   { sequences: 10 },
