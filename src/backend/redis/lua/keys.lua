@@ -84,8 +84,8 @@ local function keys()
     touchedKeys[job.queue.no][key.name] = true
   end
 
-  -- A job is in the state that it carries. To be followed by `arrangeKeys`, as `keysExit` is.
-  local function keysEnter(job)
+  -- A job is in the state that it carries. To be followed by `arrange`, as `exit` is.
+  local function enter(job)
     if not job.key then return end
     local key = keyOf(job.queue, job.key)
     countKeyed(key, job, 1)
@@ -94,7 +94,7 @@ local function keys()
     end
   end
 
-  local function keysExit(job)
+  local function exit(job)
     if not job.key then return end
     local key = keyOf(job.queue, job.key)
     countKeyed(key, job, -1)
@@ -174,7 +174,7 @@ local function keys()
   end
 
   -- After one or many steps: each key stands where it belongs now, and what was so in between has left no mark.
-  local function arrangeKeys()
+  local function arrange()
     for no, names in pairs(touchedKeys) do
       for name in pairs(names) do place(keyOf(loaded[no], name)) end
     end
@@ -193,7 +193,7 @@ local function keys()
   end
 
   -- Keys whose rate allows a job by now stand in line again.
-  local function keysPromote(q)
+  local function promote(q)
     while q.v.timed > 0 do
       local first = call('ZRANGE', prefix .. 'timed:' .. q.no, 0, 0, 'WITHSCORES')
       if #first == 0 or tonumber(first[2]) > now then return end
@@ -208,7 +208,7 @@ local function keys()
   end
 
   -- A clock that was put back may forbid what it allowed before: such a key leaves the line again.
-  local function keysCheck(q)
+  local function check(q)
     local rate = q.settings.keys.rate
     local key = rate and firstKey(q)
     while key and permits(rate, key.fullAt) < 1 do
@@ -243,13 +243,13 @@ local function keys()
     return head
   end
 
-  local function keysConfigure(q)
+  local function configure(q)
     local names = call('HKEYS', prefix .. 'keys:' .. q.no)
     for _, name in ipairs(names) do place(keyOf(q, name)) end
   end
 
   -- Forgets idle keys whose bucket is full, at most `limit`; how many.
-  local function keysTidy(q, limit)
+  local function tidy(q, limit)
     if q.v.plain == 0 and q.v.finish ~= 0 then q.v.finish = 0 end
     if limit <= 0 then return 0 end
     local over = call('ZRANGEBYSCORE', prefix .. 'idle:' .. q.no, '-inf', now, 'LIMIT', 0, limit)
@@ -262,8 +262,8 @@ local function keys()
   end
 
   madeKeys = {
-    enter = keysEnter, exit = keysExit, arrange = arrangeKeys, first = firstKey, turn = turn, check = keysCheck,
-    promote = keysPromote, nextPermit = nextKeyPermit, configure = keysConfigure, tidy = keysTidy,
+    enter = enter, exit = exit, arrange = arrange, first = firstKey, turn = turn, check = check, promote = promote,
+    nextPermit = nextKeyPermit, configure = configure, tidy = tidy,
   }
   return madeKeys
 end

@@ -12,12 +12,12 @@ local madeUniques
 local function uniques()
   if madeUniques then return madeUniques end
 
-  local function uniqueEntry(q, key)
+  local function entryOf(q, key)
     local packed = call('HGET', prefix .. 'unique:' .. q.no, key)
     return packed and cmsgpack.unpack(packed)
   end
 
-  local function saveUnique(q, key, entry)
+  local function saveEntry(q, key, entry)
     if #entry.jobs == 0 and not entry.trace then
       call('HDEL', prefix .. 'unique:' .. q.no, key)
     else
@@ -26,8 +26,8 @@ local function uniques()
   end
 
   -- The latest job that is in the way of a new one: the job, or nil and the ref of one that left no record.
-  local function uniqueFind(q, rule)
-    local entry = uniqueEntry(q, rule.key)
+  local function find(q, rule)
+    local entry = entryOf(q, rule.key)
     if not entry then return nil end
     local function isYoung(addedAt) return rule.period ~= nil and now < addedAt + rule.period end
     local wanted = {}
@@ -44,18 +44,18 @@ local function uniques()
     return latest
   end
 
-  local function uniquePut(job)
+  local function put(job)
     local unique = job.facts and job.facts.unique
     if not unique then return end
-    local entry = uniqueEntry(job.queue, unique.key) or { jobs = {} }
+    local entry = entryOf(job.queue, unique.key) or { jobs = {} }
     table.insert(entry.jobs, job.number)
-    saveUnique(job.queue, unique.key, entry)
+    saveEntry(job.queue, unique.key, entry)
   end
 
   -- `isTraced`: the job went its way, and its period goes on.
-  local function uniqueDelete(job, isTraced)
+  local function delete(job, isTraced)
     local unique = job.facts and job.facts.unique
-    local entry = unique and uniqueEntry(job.queue, unique.key)
+    local entry = unique and entryOf(job.queue, unique.key)
     if not entry then return end
     for i, number in ipairs(entry.jobs) do
       if number == job.number then
@@ -68,25 +68,23 @@ local function uniques()
       entry.trace = { ref = refOf(job), number = job.number, addedAt = job.addedAt, ends = ends }
       call('ZADD', prefix .. 'traces:' .. job.queue.no, ends, unique.key)
     end
-    saveUnique(job.queue, unique.key, entry)
+    saveEntry(job.queue, unique.key, entry)
   end
 
   -- Forgets periods that are over, at most `limit`; how many.
-  local function uniqueTidy(q, limit)
+  local function tidy(q, limit)
     local over = call('ZRANGEBYSCORE', prefix .. 'traces:' .. q.no, '-inf', now, 'LIMIT', 0, limit)
     for _, key in ipairs(over) do
-      local entry = uniqueEntry(q, key)
+      local entry = entryOf(q, key)
       if entry then
         entry.trace = nil
-        saveUnique(q, key, entry)
+        saveEntry(q, key, entry)
       end
       call('ZREM', prefix .. 'traces:' .. q.no, key)
     end
     return #over
   end
 
-  madeUniques = {
-    find = uniqueFind, put = uniquePut, delete = uniqueDelete, tidy = uniqueTidy,
-  }
+  madeUniques = { find = find, put = put, delete = delete, tidy = tidy }
   return madeUniques
 end
