@@ -68,7 +68,7 @@ const commands = {
   beat: [...base, 'roaming'],
   leave: [...jobs, 'servers'],
   rescue: [...jobs, 'servers'],
-  orders: jobs,
+  orders: base,
   tidy: jobs,
   putSchedule: base,
   removeSchedule: base,

@@ -207,15 +207,14 @@ local function fates()
     change(job, to)
   end
 
-  -- A new job that does not go to `fresh:`, or that others have to know of. `record` is written by the caller.
-  local function store(new, number, rec)
+  -- A new job that does not go to `fresh:`, or (`isFresh`) that others have to know of. Its record is written by the caller,
+  -- and its place in `fresh:`.
+  local function store(number, rec, isFresh)
     local job = decoded(number, rec)
-    job.fresh = nil
     if job.runAt > now then job.state = 'scheduled' end
     if job.facts and job.facts.id then call('HSET', OWN, job.facts.id, number) end
-    if new.isFresh then
-      job.fresh = true
-    else
+    if not isFresh then
+      job.fresh = nil
       enter(job)
       save(job)
     end
@@ -224,8 +223,8 @@ local function fates()
   end
 
   madeFates = {
-    settle = settle, dismiss = dismiss, stop = stop, retry = retry, remove = remove, change = change, earlier =
-    earlier, renew = renew, store = store, orderOf = orderOf,
+    settle = settle, dismiss = dismiss, stop = stop, retry = retry, remove = remove, change = change, earlier = earlier,
+    renew = renew, store = store,
   }
   return madeFates
 end

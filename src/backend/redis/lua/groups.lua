@@ -31,6 +31,9 @@ local function templateNoOf(each)
   return each.no
 end
 
+-- The job that a new one leads to, as of fates.lua.
+local function earlierOf(each, new) return fates().earlier(each.q or findQueue(each.queue), new.facts, new.unique) end
+
 -- Whether a job before it in its group, which is not stored yet, will be the one that it leads to.
 local function isRepeated(new, queueName, planned)
   local facts, rule = new.facts, new.unique
@@ -61,7 +64,7 @@ local function newOnes(from, to)
     elseif new.elsewhere then
       isNew[place] = false
     else
-      local job, ref = fates().earlier(findQueue(each.queue), new.facts, new.unique)
+      local job, ref = earlierOf(each, new)
       isNew[place] = not job and not ref and not isRepeated(new, each.queue, planned)
     end
   end
@@ -88,6 +91,16 @@ local function fullAnswer(from, to, limit, isNew)
   return nil
 end
 
+-- `names`: the numbers of the jobs, as texts.
+local function joinFresh(q, priority, names)
+  local size = #names
+  many('RPUSH', freshOf(q, priority), names)
+  add(q.v, P[priority], size)
+  add(q.v, 'plain', size)
+  add(q.v, 'available', size)
+  q.v[LAST[priority]] = now
+end
+
 -- Jobs that go to `fresh:` and that nobody has to know of wait here to be written together; a run is what goes into one line.
 local plain = { records = {}, runs = {}, refs = {} }
 
@@ -98,16 +111,11 @@ local function flushPlain()
   putRecords(first, plain.records)
   local at = first
   for _, run in ipairs(plain.runs) do
-    local q, priority = run.q, run.priority
-    local numbers = {}
-    for i = 1, run.size do numbers[i] = at + i - 1 end
-    many('RPUSH', freshOf(q, priority), texts(numbers))
-    add(q.v, P[priority], run.size)
-    add(q.v, 'plain', run.size)
-    add(q.v, 'available', run.size)
-    q.v[LAST[priority]] = now
+    local q, names = run.q, {}
+    for i = 1, run.size do names[i] = text(at + i - 1) end
+    joinFresh(q, run.priority, names)
     if (q.settings.events or 0) > 0 then
-      for i = 1, run.size do tell(decoded(numbers[i], plain.records[at - first + i]), 'added') end
+      for i = 1, run.size do tell(decoded(at + i - 1, plain.records[at - first + i]), 'added') end
     end
     wake(q)
     at = at + run.size
@@ -165,7 +173,7 @@ local function addOther(place)
     stored.existing[#stored.existing + 1] = { place, new.facts.id }
     return new.facts.id
   end
-  local job, ref = fates().earlier(findQueue(each.queue), new.facts, new.unique)
+  local job, ref = earlierOf(each, new)
   if job then
     stored.existing[#stored.existing + 1] = { place, refOf(job) }
     if refOf(job) ~= (new.facts and new.facts.id) then
@@ -185,15 +193,8 @@ local function addOther(place)
   local rec = record(templateNoOf(each), now, new.runAt, facts, ask.payloads[place], stampFor(place))
   putRecords(number, { rec })
   local isFresh = not (facts and facts.key) and not new.runAt and isInOrder(each)
-  if isFresh then
-    local q = each.q
-    call('RPUSH', freshOf(q, each.priority), number)
-    add(q.v, P[each.priority], 1)
-    add(q.v, 'plain', 1)
-    add(q.v, 'available', 1)
-    q.v[LAST[each.priority]] = now
-  end
-  fates().store({ isFresh = isFresh }, number, rec)
+  if isFresh then joinFresh(each.q, each.priority, { text(number) }) end
+  fates().store(number, rec, isFresh)
   wake(each.q)
   return facts and facts.id or number
 end

@@ -159,7 +159,15 @@ local function roomIn(q)
   return room
 end
 
--- A job starts: `server` is a number. Returns its status.
+-- A job that was taken from its line runs: `server` is a number. Returns its status.
+local function begin(job, server)
+  job.state, job.server, job.stopped, job.startedAt, job.claim = 'running', server, nil, now, job.claim + 1
+  hold(server, job.number, true)
+  tell(job, 'started')
+  return save(job)
+end
+
+-- The first of its line starts. Returns its status.
 local function start(job, server)
   if job.fresh then
     call('LPOP', freshOf(job.queue, job.priority))
@@ -172,10 +180,7 @@ local function start(job, server)
     job.state = 'running'
     enter(job)
   end
-  job.state, job.server, job.stopped, job.startedAt, job.claim = 'running', server, nil, now, job.claim + 1
-  hold(server, job.number, true)
-  tell(job, 'started')
-  return save(job)
+  return begin(job, server)
 end
 
 -- Takes `count` numbers that are alive from the front of `fresh:`, and the same as texts; there may be fewer.
@@ -229,9 +234,8 @@ local function takeFresh(q, priority, count, server, to)
 end
 
 local function hand(job, status, to)
-  to.numbers[#to.numbers + 1] = job.number
-  to.records[#to.records + 1] = job.record
-  to.statuses[#to.statuses + 1] = status
+  local place = #to.numbers + 1
+  to.numbers[place], to.records[place], to.statuses[place], to.claims[place] = job.number, job.record, status, job.claim
 end
 
 -- The same for those in `late:`, when none of that priority are in `fresh:`.
@@ -239,10 +243,7 @@ local function takeLate(q, priority, count, server, to)
   local members, numbers = call('ZRANGE', lateOf(q, priority), 0, count - 1), {}
   for i, member in ipairs(members) do numbers[i] = tonumber(member) end
   for _, job in ipairs(loadAll(numbers)) do
-    job.state, job.server, job.stopped, job.startedAt, job.claim = 'running', server, nil, now, job.claim + 1
-    hold(server, job.number, true)
-    tell(job, 'started')
-    hand(job, save(job), to)
+    hand(job, begin(job, server), to)
   end
   many('ZREM', lateOf(q, priority), members)
   local size = #numbers
@@ -263,7 +264,8 @@ local function mostOf(to)
   return math.max(1, math.min(1000, math.floor((MOST_BYTES - to.bytes) / (to.bytes / size))))
 end
 
--- At most `limit` jobs whose turn it is, now running; how many. To be promoted first. `to` gets them.
+-- At most `limit` jobs whose turn it is, now running; how many. To be promoted first. `to` gets them: numbers, records and
+-- statuses by place, '' for what runs for the first time of all, and the claims of all others; `bytes` of the records.
 local function take(q, limit, server, to)
   local room, count = math.min(limit, roomIn(q)), 0
   while count < room and to.bytes < MOST_BYTES do

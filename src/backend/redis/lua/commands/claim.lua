@@ -8,9 +8,10 @@ local server = call('HGET', prefix .. 'server', ask.server)
 if not server then return failure('SERVER_UNKNOWN', ask.server) end
 server = tonumber(server)
 
-local to = { numbers = {}, records = {}, statuses = {}, bytes = 0 }
+local to = { numbers = {}, records = {}, statuses = {}, claims = {}, bytes = 0 }
 
--- What calls have given: numbers, and the claim of each (none: the first of all), without the payloads. The latest 16, and what is left of lost ones.
+-- What calls have given: numbers, and the claim of each (none: the first of all), without the payloads. The latest 16, and what
+-- is left of lost ones.
 local given = prefix .. 'answers:' .. ask.claimer
 local function fieldOf(turn) return 'c' .. turn % 16 end
 local function leftOf(turn) return 'l' .. turn end
@@ -90,16 +91,8 @@ for _, name in ipairs(ask.queues) do
 end
 
 if #to.numbers > 0 then
-  local claims
-  for i, status in ipairs(to.statuses) do
-    if status ~= '' then
-      claims = claims or {}
-      claims[i] = select(6, struct.unpack('>BBI3I4I3I4', status))
-    elseif claims then
-      claims[i] = 1
-    end
-  end
-  if claims then for i = 1, #to.numbers do claims[i] = claims[i] or 1 end end
+  local claims = next(to.claims) and {}
+  if claims then for i = 1, #to.numbers do claims[i] = to.claims[i] or 1 end end
   remember(fieldOf(ask.turn), ask.turn, { numbers = to.numbers, claims = claims })
 end
 

@@ -3,10 +3,10 @@
 local server = call('HGET', prefix .. 'server', ask.id)
 local held = server and call('SMEMBERS', prefix .. 'held:' .. server) or {}
 local orders = {}
-for i, status in ipairs(readStatuses(held)) do
+for i, status in ipairs(values(STATUS, held)) do
   if status and bit.band(string.byte(status, 2), ORDERED) > 0 then
     local job = load(tonumber(held[i]))
-    orders[#orders + 1] = { refOf(job), job.claim, fates().orderOf(job) }
+    orders[#orders + 1] = { refOf(job), job.claim, extras(job).order }
   end
 end
 return answer(orders)
