@@ -1,6 +1,6 @@
 /**
  * One hash tag, and all that lies behind it: a set of jobs on which one script at a time works. A plain Redis has one, a
- * cluster several (`cluster.ts`).
+ * cluster several (`cluster/cluster.ts`).
  *
  * `ask` and `change` cost one round trip each. What is sent again because its answer was lost is answered as the first time.
  */

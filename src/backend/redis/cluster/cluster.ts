@@ -8,12 +8,12 @@
  * several: `mail-0`, `mail-1`, … of equal weights; with 16 shards names that differ in their last digit are in different ones.
  *
  * What is not in one shard costs more, and is said where it is done: groups of jobs for several queues and own ids (adding.ts,
- * intents.ts), schedules (timetable.ts), servers (members.ts), events (numbering.ts), looking without a queue (look.ts).
+ * intents.ts), schedules (timetable.ts), servers (members.ts), events (numbering.ts), looking without a queue (../look.ts).
  *
  * The order of arrival of jobs in different shards is that of the clocks of their nodes; what one process adds after the
  * other is in order whatever the clocks say.
  *
- * Loss table: that of a plain Redis (backend.ts), for each node. While a node is away without a replica, calls that need it
+ * Loss table: that of a plain Redis (../backend.ts), for each node. While a node is away without a replica, calls that need it
  * reject, and its queues stand still; the others go on. A call for several shards may then have been done in some of
  * them; whatever may be done twice is. The number of shards is written down when the cluster is used first, and stays.
  */

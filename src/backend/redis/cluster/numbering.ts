@@ -14,7 +14,7 @@ import type { Shards } from './shards.ts';
 
 /** Events of one shard that get their numbers at once, and runs that are read at once. */
 const MANY = 1_000;
-/** A shard that may have lost some of its numbers leaves out so many; nothing happened to those. See lua/renew.lua. */
+/** A shard that may have lost some of its numbers leaves out so many; nothing happened to those. See ../lua/renew.lua. */
 const LEAP = 2 ** 30;
 /** The shard that keeps the numbers. */
 const KEEPER = 0;

@@ -7,7 +7,7 @@
 --   pages          the pages there are                        status          number -> status (how it stands), see job.lua
 --   extras         number -> msgpack: errors, progress, …     log:<number>    list of log lines
 --   own            a caller's own id -> number
---   template(s)    queue, name, priority, attempts <-> number queue(s)        name <-> number
+--   template(s)    queue, name, priority, attempts <-> number queues          name -> number
 --   q:<queue>      counts, settings, turns of a queue         fresh:, late:, due:, ended:, expiring:   see lines.lua
 --   keys:, heads:, …  see keys.lua                            unique:, traces:                         see uniques.lua
 --   servers, server(s), beats, held:<server>                  schedules, ticks, events, …              see the commands

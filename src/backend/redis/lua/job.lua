@@ -170,7 +170,7 @@ local function retime(job, runAt)
   job.runAt, job.moved = runAt, true
 end
 
--- What has become of the job beside its status: errors, progress, result, order. `change` gets the table and edits it.
+-- What has become of the job beside its status: errors, progress, result, order.
 local function extras(job)
   local packed = job.extra and call('HGET', EXTRAS, job.number)
   return packed and cmsgpack.unpack(packed) or {}

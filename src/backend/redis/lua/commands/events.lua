@@ -1,5 +1,5 @@
--- Events behind ask.after, oldest first, at most ask.limit; the last ones when it is absent, or when ask.isLast; none behind ask.to. The answer: events, as they were
--- recorded, and the number of the latest one there was.
+-- Events behind ask.after, oldest first, at most ask.limit; the last ones when it is absent, or when ask.isLast; none behind
+-- ask.to. The answer: events, as they were recorded, and the number of the latest one there was.
 
 local found
 local from = '(' .. string.format('%.17g', ask.after or 0)

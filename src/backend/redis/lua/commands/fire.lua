@@ -1,7 +1,6 @@
 -- Moves schedules on and adds their jobs, each whole or not at all. ask.firings: { key, tick, nextAt } each; their jobs are the
 -- groups of groups.lua. Several of one key are taken in their order. `stale`: the tick is not its next; `gone`: there is no such
--- schedule. A firing whose jobs go to several shards has an `intent`
--- instead of jobs, as of intend.lua; it is answered `base`.
+-- schedule. A firing whose jobs go to several shards has an `intent` instead of jobs, as of intend.lua; it is answered `base`.
 
 local from = 1
 for i, firing in ipairs(ask.firings) do

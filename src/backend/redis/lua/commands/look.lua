@@ -2,8 +2,8 @@
 -- were gone through.
 --
 -- ask.refs: only these. What runs or has ended is looked for where it stands, so that it is found without a walk through what
--- waits. The answer: `jobs` (ref, number, record, status or '', extras or false, server, log lines each), `last`: where to go on; absent: that
--- was all; `seen`: how many were gone through.
+-- waits. The answer: `jobs` (ref, number, record, status or '', extras or false, server or false, log lines each), `last`: where
+-- to go on; absent: that was all; `seen`: how many were gone through.
 
 local found, seen, last = {}, 0, ask.from
 local MOST_BYTES = 4 * 1024 * 1024

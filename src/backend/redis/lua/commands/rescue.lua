@@ -1,6 +1,6 @@
 -- Jobs of servers that have not beaten for ask.lease ms go on without them. ask.died and ask.quarantined: the texts for their
--- history, each in two halves around the server's id and the number of crashes; ask.codes: theirs. The answer: how many jobs, and intents that nobody
--- has fulfilled for a while: id, intent, id, intent, …
+-- history, each in two halves around the server's id and the number of crashes; ask.codes: theirs. The
+-- answer: how many jobs, and intents that nobody has fulfilled for a while: id, intent, id, intent, …
 
 local rescued = 0
 for _, id in ipairs(call('ZRANGEBYSCORE', prefix .. 'beats', '-inf', now - ask.lease)) do
