@@ -140,8 +140,7 @@ export class Adding {
       if (seen) results[item.at] = seen;
       else left.push(item);
     }
-    const shards = new Map<number, Whole[]>();
-    for (const item of left) shards.set(item.shard, [...(shards.get(item.shard) ?? []), item]);
+    const shards = Map.groupBy(left, ({ shard }) => shard);
     const stamps = shards.size > 1 ? await this.#stamps(left) : undefined;
     await Promise.all([...shards].map(([shard, some]) => this.#send(shard, some, elsewhere, stamps, results)));
     for (const { at, group, shard } of left) {

@@ -58,7 +58,7 @@ export class Claiming {
         for (const job of result.jobs) {
           jobs.push(job);
           bytes += job.payload.byteLength;
-          if (this.#shards.ofId(job.id) < 0) this.#remember(job.id, place);
+          if (this.#shards.at(place).ids.parse(job.id) < 0) this.#remember(job.id, place);
         }
         nextAt = Math.min(nextAt, result.nextAt ?? Infinity);
       } catch (error) {

@@ -132,13 +132,7 @@ export class Intents {
   }
 
   #parts(jobs: readonly NewJob[], elsewhere: ReadonlySet<NewJob>): Parts {
-    const places = new Map<number, number[]>();
-    for (const [place, { queue }] of jobs.entries()) {
-      const shard = this.#shards.of(queue);
-      const list = places.get(shard);
-      if (list) list.push(place);
-      else places.set(shard, [place]);
-    }
+    const places = Map.groupBy(jobs.keys(), (place) => this.#shards.of((jobs[place] as NewJob).queue));
     return [...places].map(([shard, mine]) => {
       const some = mine.map((place) => jobs[place] as NewJob);
       const request = packAdd([{ jobs: some }], this.#shards.at(shard).ids, elsewhere);
