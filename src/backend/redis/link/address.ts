@@ -87,7 +87,7 @@ export function parseAddress(url: string, others: readonly string[] = []): Addre
     timeout: settings.integer('timeout', defaultTimeout, 1, longestTimeout),
     waitForReplicas: settings.integer('waitForReplicas', 0, 0),
     waitForDisk: settings.flag('waitForDisk', false),
-    others: settings.only(others),
+    others: settings.pick(others),
   };
 }
 
@@ -215,7 +215,8 @@ class Settings {
     return on;
   }
 
-  only(names: readonly string[]): Map<string, string> {
+  /** Those of them that were given. */
+  pick(names: readonly string[]): Map<string, string> {
     return new Map(
       names.flatMap((name) => (this.#given.has(name) ? [[name, this.text(name) as string] as const] : [])),
     );
