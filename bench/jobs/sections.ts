@@ -1,7 +1,10 @@
 /** What a bench of job systems is made of: tables of contenders, and what we want of them. */
-import { best, type Figures, ratio } from '../figures.ts';
+import { best, column, type Figures, ratio, ratioColumn } from '../figures.ts';
 import { atLeast, atMost, type Column, figure } from '../table.ts';
 import type { Spec } from './spec.ts';
+
+/** The row of Millrace in every table. */
+export const OURS = 'millrace';
 
 export type Medians = ReadonlyMap<string, Figures>;
 
@@ -60,16 +63,52 @@ export const targetColumns: readonly Column<Target>[] = [
   ['', (row) => (row.value === undefined ? 'not run' : isMet(row) ? 'met' : '**missed**')],
 ];
 
+type Rows = Readonly<Record<string, Row>>;
+
+/** What a row's system is asked to do. */
+export function contenderOf(
+  rows: Rows,
+  row: string,
+  asked: Pick<Spec, 'measure' | 'jobs'> & Partial<Spec>,
+  name = row,
+): Contender {
+  const { peer, ...its } = rows[row] as Row;
+  return { name, ...(peer && { peer }), spec: { ...its, ...asked } };
+}
+
 /** The contenders of a measure, by their rows' names, each with so many jobs. */
-export function contendersOf(
-  rows: Readonly<Record<string, Row>>,
-  measure: string,
-  jobs: Readonly<Record<string, number>>,
-): Contender[] {
-  return Object.entries(jobs).map(([name, count]) => {
-    const { peer, ...row } = rows[name] as Row;
-    return { name, ...(peer && { peer }), spec: { measure, jobs: count, ...row } };
-  });
+export function contendersOf(rows: Rows, measure: string, jobs: Readonly<Record<string, number>>): Contender[] {
+  return Object.entries(jobs).map(([row, count]) => contenderOf(rows, row, { measure, jobs: count }));
+}
+
+/** The columns of a race on Redis. */
+export const redisRates: readonly Column<Figures>[] = [
+  column('jobs', 'jobs'),
+  column('jobs/s', 'perSecond'),
+  ratioColumn('perSecond'),
+  column('Redis CPU µs/job', 'redis', figure),
+  column('own CPU µs/job', 'cpu', figure),
+  column('peak MB', 'rss'),
+  column('foreign CPU %', 'foreign', figure),
+];
+
+export interface Race extends Omit<Section, 'contenders' | 'targets'> {
+  readonly measure: string;
+  /** How many each row has to do. */
+  readonly jobs: Readonly<Record<string, number>>;
+  readonly rows: Rows;
+  /** How many times the rate of which row ours shall be. */
+  readonly wanted: Readonly<Record<string, number>>;
+}
+
+/** A section about jobs per second. */
+export function raceOf({ measure, jobs, rows, wanted, ...rest }: Race): Section {
+  return {
+    ...rest,
+    contenders: contendersOf(rows, measure, jobs),
+    targets: (medians) =>
+      Object.entries(wanted).map(([row, target]) => floor(`${OURS} ÷ ${row}`, times(medians, OURS, row), target)),
+  };
 }
 
 /** A figure of a row; by default how many jobs a second. */

@@ -11,22 +11,25 @@
  *   pick-up     from an add to its handler on an idle system
  *   idle        what a process with nothing to do costs the server
  */
-import { column, type Figures, ratio, ratioColumn } from '../figures.ts';
+import { column, ratio, ratioColumn } from '../figures.ts';
 import {
   type Contender,
   ceiling,
+  contenderOf,
   contendersOf,
   floor,
   type Medians,
+  OURS,
   of,
   type Row,
+  raceOf,
+  redisRates,
   type Section,
   type Target,
   times,
 } from '../jobs/sections.ts';
-import { type Column, figure, whole } from '../table.ts';
+import { figure, whole } from '../table.ts';
 
-const OURS = 'millrace';
 const BARE = 'bare';
 const BULL = 'bullmq';
 const BEE = 'bee-queue';
@@ -53,80 +56,61 @@ const over = (medians: Medians, row: string, name?: string) => times(medians, OU
 
 const jobs = column('jobs', 'jobs');
 const foreign = column('foreign CPU %', 'foreign', figure);
-const rates: readonly Column<Figures>[] = [
-  jobs,
-  column('jobs/s', 'perSecond'),
-  ratioColumn('perSecond'),
-  column('Redis CPU µs/job', 'redis', figure),
-  column('own CPU µs/job', 'cpu', figure),
-  column('peak MB', 'rss'),
-  foreign,
-];
+/** What the races have in common. */
+const beside = { rows, columns: redisRates, reference: BARE };
 
-const adds: Section = {
+const adds = raceOf({
+  ...beside,
   title: 'Add: 200 callers that await each add',
-  contenders: contendersOf(rows, 'add', {
+  measure: 'add',
+  jobs: {
     [BARE]: 200_000,
     [OURS]: 200_000,
     [BULL]: 50_000,
     [BEE]: 100_000,
     [GROUP]: 50_000,
     [PLATFORMATIC]: 50_000,
-  }),
-  columns: rates,
-  reference: BARE,
-  targets: (medians) => [
-    floor('millrace ÷ bullmq', over(medians, BULL), 5),
-    floor('millrace ÷ bee-queue', over(medians, BEE), 1.25),
-  ],
-};
+  },
+  wanted: { [BULL]: 5, [BEE]: 1.25 },
+});
 
-const bulks: Section = {
+const bulks = raceOf({
+  ...beside,
   title: 'Bulk: a thousand jobs in a call, one call after the other',
-  contenders: contendersOf(rows, 'bulk', { [BARE]: 200_000, [OURS]: 200_000, [BULL]: 50_000, [BEE]: 100_000 }),
-  columns: rates,
-  reference: BARE,
-  targets: (medians) => [
-    floor('millrace ÷ bullmq', over(medians, BULL), 12),
-    floor('millrace ÷ bee-queue', over(medians, BEE), 4),
-  ],
-};
+  measure: 'bulk',
+  jobs: { [BARE]: 200_000, [OURS]: 200_000, [BULL]: 50_000, [BEE]: 100_000 },
+  wanted: { [BULL]: 12, [BEE]: 4 },
+});
 
-const processes: Section = {
+const processes = raceOf({
+  ...beside,
   title: 'Process: a backlog, 100 handlers at once that do nothing',
-  contenders: contendersOf(rows, 'process', {
+  measure: 'process',
+  jobs: {
     [BARE]: 200_000,
     [OURS]: 200_000,
     [BULL]: 50_000,
     [BEE]: 50_000,
     [GROUP]: 30_000,
     [PLATFORMATIC]: 30_000,
-  }),
-  columns: rates,
-  reference: BARE,
-  targets: (medians) => [
-    floor('millrace ÷ bullmq', over(medians, BULL), 7),
-    floor('millrace ÷ bee-queue', over(medians, BEE), 4),
-  ],
-};
+  },
+  wanted: { [BULL]: 7, [BEE]: 4 },
+});
 
-const endToEnds: Section = {
+const endToEnds = raceOf({
+  ...beside,
   title: 'End to end: 200 callers that await each add, and the workers, in one process',
-  contenders: contendersOf(rows, 'end-to-end', {
+  measure: 'end-to-end',
+  jobs: {
     [BARE]: 200_000,
     [OURS]: 200_000,
     [BULL]: 30_000,
     [BEE]: 50_000,
     [GROUP]: 30_000,
     [PLATFORMATIC]: 30_000,
-  }),
-  columns: rates,
-  reference: BARE,
-  targets: (medians) => [
-    floor('millrace ÷ bullmq', over(medians, BULL), 9),
-    floor('millrace ÷ bee-queue', over(medians, BEE), 4),
-  ],
-};
+  },
+  wanted: { [BULL]: 9, [BEE]: 4 },
+});
 
 const costs: Section = {
   title: 'Cost: what a job takes of the server',
@@ -161,10 +145,8 @@ const FLAT = 1.2;
 
 /** @param lengths the first is what the others are compared with */
 function waitingSection(lengths: readonly number[]): Section {
-  const contender = (row: string, behind: number): Contender => ({
-    name: `${row}, ${whole(behind)} behind`,
-    spec: { measure: 'waiting', ...(rows[row] as Row), jobs: FIRST, behind },
-  });
+  const contender = (row: string, behind: number) =>
+    contenderOf(rows, row, { measure: 'waiting', jobs: FIRST, behind }, `${row}, ${whole(behind)} behind`);
   const lines = [BARE, OURS, KEYED].map((row) => lengths.map((behind) => contender(row, behind)));
   const [, ...judged] = lines;
   return {
@@ -208,13 +190,8 @@ const fleets: Section = {
   contenders: [OURS, BULL, BEE].flatMap((row) =>
     Object.entries(DOES).flatMap(([does, busy]) =>
       [1, 2].map((processes) => {
-        const { peer, ...spec } = rows[row] as Row;
         const jobs = row === OURS && busy === 0 ? 200_000 : 50_000;
-        return {
-          name: fleetName(row, does, processes),
-          ...(peer && { peer }),
-          spec: { measure: 'fleet', jobs, processes, busy, ...spec },
-        };
+        return contenderOf(rows, row, { measure: 'fleet', jobs, processes, busy }, fleetName(row, does, processes));
       }),
     ),
   ),

@@ -10,25 +10,22 @@
  */
 import { column, ratio, ratioColumn } from '../figures.ts';
 import {
-  type Contender,
   ceiling,
+  contenderOf,
   contendersOf,
-  floor,
-  type Medians,
+  OURS,
   of,
   type Row,
+  raceOf,
   type Section,
   times,
 } from '../jobs/sections.ts';
 import { figure, whole } from '../table.ts';
 
-const OURS = 'millrace';
 const BARE = 'bare';
 
-const against = (medians: Medians, row: string) => times(medians, OURS, row);
-
 /** Rows by the names they have in the tables. */
-const systems: Readonly<Record<string, Row>> = {
+const rows: Readonly<Record<string, Row>> = {
   [BARE]: { system: 'bare-sqlite' },
   [OURS]: { system: 'millrace' },
   plainjob: { system: 'plainjob', peer: 'plainjob' },
@@ -47,9 +44,14 @@ const rate = column('jobs/s', 'perSecond');
 const memory = column('peak MB', 'rss');
 const rates = [jobs, rate, ratioColumn('perSecond'), memory];
 
-const adds: Section = {
+/** What the races have in common. */
+const beside = { rows, columns: rates, reference: BARE };
+
+const adds = raceOf({
+  ...beside,
   title: 'Add: 200 callers that await each add',
-  contenders: contendersOf(systems, 'add', {
+  measure: 'add',
+  jobs: {
     [BARE]: 200_000,
     [OURS]: 200_000,
     plainjob: 30_000,
@@ -60,19 +62,15 @@ const adds: Section = {
     sidequest: 500,
     bullmq: 30_000,
     'bee-queue': 50_000,
-  }),
-  columns: rates,
-  reference: BARE,
-  targets: (medians) => [
-    floor('millrace ÷ bare', against(medians, BARE), 0.7),
-    floor('millrace ÷ plainjob', against(medians, 'plainjob'), 4),
-    floor('millrace ÷ bunqueue, durable', against(medians, 'bunqueue, durable'), 20),
-  ],
-};
+  },
+  wanted: { [BARE]: 0.7, plainjob: 4, 'bunqueue, durable': 20 },
+});
 
-const bulks: Section = {
+const bulks = raceOf({
+  ...beside,
   title: 'Bulk: a thousand jobs in a call, one call after the other',
-  contenders: contendersOf(systems, 'bulk', {
+  measure: 'bulk',
+  jobs: {
     [BARE]: 200_000,
     [OURS]: 200_000,
     plainjob: 30_000,
@@ -80,15 +78,15 @@ const bulks: Section = {
     'bunqueue, in memory': 50_000,
     bullmq: 30_000,
     'bee-queue': 50_000,
-  }),
-  columns: rates,
-  reference: BARE,
-  targets: (medians) => [floor('millrace ÷ bare', against(medians, BARE), 0.7)],
-};
+  },
+  wanted: { [BARE]: 0.7 },
+});
 
-const processes: Section = {
+const processes = raceOf({
+  ...beside,
   title: 'Process: a backlog, 100 handlers at once that do nothing',
-  contenders: contendersOf(systems, 'process', {
+  measure: 'process',
+  jobs: {
     [BARE]: 200_000,
     [OURS]: 200_000,
     plainjob: 30_000,
@@ -98,19 +96,15 @@ const processes: Section = {
     sidequest: 500,
     bullmq: 50_000,
     'bee-queue': 50_000,
-  }),
-  columns: rates,
-  reference: BARE,
-  targets: (medians) => [
-    floor('millrace ÷ bare', against(medians, BARE), 0.45),
-    floor('millrace ÷ plainjob', against(medians, 'plainjob'), 7),
-    floor('millrace ÷ bunqueue, in memory', against(medians, 'bunqueue, in memory'), 2),
-  ],
-};
+  },
+  wanted: { [BARE]: 0.45, plainjob: 7, 'bunqueue, in memory': 2 },
+});
 
-const endToEnds: Section = {
+const endToEnds = raceOf({
+  ...beside,
   title: 'End to end: 200 callers that await each add, and the workers, in one process',
-  contenders: contendersOf(systems, 'end-to-end', {
+  measure: 'end-to-end',
+  jobs: {
     [BARE]: 200_000,
     [OURS]: 200_000,
     // Between the warm-up and the run it would sleep for a second.
@@ -119,15 +113,9 @@ const endToEnds: Section = {
     'bunqueue, in memory': 50_000,
     bullmq: 20_000,
     'bee-queue': 50_000,
-  }),
-  columns: rates,
-  reference: BARE,
-  targets: (medians) => [
-    floor('millrace ÷ bare', against(medians, BARE), 0.6),
-    floor('millrace ÷ bullmq', against(medians, 'bullmq'), 10),
-    floor('millrace ÷ bee-queue', against(medians, 'bee-queue'), 5),
-  ],
-};
+  },
+  wanted: { [BARE]: 0.6, bullmq: 10, 'bee-queue': 5 },
+});
 
 /** Jobs that are timed, of each backlog. */
 const FIRST = 50_000;
@@ -136,10 +124,8 @@ const LONG = 1_000_000;
 const FLAT = 1.2;
 const MEMORY = 150;
 
-const waitingRow = (row: string, behind: number): Contender => ({
-  name: `${row}, ${whole(behind)} behind`,
-  spec: { measure: 'waiting', ...(systems[row] as Row), jobs: FIRST, behind },
-});
+const waitingRow = (row: string, behind: number) =>
+  contenderOf(rows, row, { measure: 'waiting', jobs: FIRST, behind }, `${row}, ${whole(behind)} behind`);
 
 /** @param lengths the first is what the others are compared with */
 function waitingSection(lengths: readonly number[]): Section {
@@ -167,7 +153,7 @@ function waitingSection(lengths: readonly number[]): Section {
 
 const pickUps: Section = {
   title: 'Pick-up: from an add to its handler, one job at a time, 4 ms apart; then nothing to do',
-  contenders: contendersOf(systems, 'pick-up', {
+  contenders: contendersOf(rows, 'pick-up', {
     [OURS]: 500,
     // It polls once a second, so one has to suffice to see it, and it is shown at its fastest too.
     plainjob: 5,
