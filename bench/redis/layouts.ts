@@ -26,6 +26,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createClient, RESP_TYPES } from 'redis';
+import { decode, encode } from '../../src/backend/redis/msgpack.ts';
+import { Meter } from '../jobs/meter.ts';
 import { startRedis } from '../jobs/redis.ts';
 import { type Column, figure, formatTable, whole } from '../table.ts';
 
@@ -45,11 +47,22 @@ interface Layout {
   readonly blob?: boolean;
 }
 
+/** What an add was given. */
+const unpacked = `
+  local bodies = cmsgpack.unpack(ARGV[1])
+  local count = #bodies`;
+
 const numbers = `
   local first = redis.call('INCRBY', '{q}n', count) - count
   local line, format = {}, string.format
   for i = 1, count do line[i] = format('%d', first + i) end
   redis.call('RPUSH', '{q}line', unpack(line))`;
+
+/** What the line has first, as the Lua variable of that name. */
+const take = (name: string) => `
+  local status, most = unpack(cmsgpack.unpack(ARGV[1]))
+  local ${name} = redis.call('LPOP', '{q}line', most)
+  if not ${name} then return cmsgpack.pack({}) end`;
 
 /** \`n\`: numbers, \`given\`: what is theirs in the hash of running jobs. */
 const start = `
@@ -58,6 +71,8 @@ const start = `
 
 /** What every layout checks before it lets a job go: that it still is this server's, by this claim. */
 const check = (statusOf: string) => `
+  local n = cmsgpack.unpack(ARGV[1])
+  local status = table.remove(n)
   local held = redis.call('HMGET', '{q}running', unpack(n))
   local gone = {}
   for i = 1, #n do if held[i] and ${statusOf} == status then gone[#gone + 1] = n[i] end end
@@ -67,17 +82,14 @@ const check = (statusOf: string) => `
 
 const hash: Layout = {
   add: `
-    local bodies = cmsgpack.unpack(ARGV[1])
-    local count = #bodies
+    ${unpacked}
     ${numbers}
     local pairs = {}
     for i = 1, count do pairs[2 * i - 1] = line[i]; pairs[2 * i] = bodies[i] end
     redis.call('HSET', '{q}bodies', unpack(pairs))
     return cmsgpack.pack({format('%d', first)})`,
   claim: `
-    local status, most = unpack(cmsgpack.unpack(ARGV[1]))
-    local n = redis.call('LPOP', '{q}line', most)
-    if not n then return cmsgpack.pack({}) end
+    ${take('n')}
     local bodies = redis.call('HMGET', '{q}bodies', unpack(n))
     local given, answer = {}, {}
     for i = 1, #n do
@@ -87,8 +99,6 @@ const hash: Layout = {
     ${start}
     return cmsgpack.pack(answer)`,
   settle: `
-    local n = cmsgpack.unpack(ARGV[1])
-    local status = table.remove(n)
     ${check('held[i]')}
     redis.call('HDEL', '{q}bodies', unpack(gone))
     return cmsgpack.pack(gone)`,
@@ -106,16 +116,13 @@ const plain: Layout = {
 /** A number is eight bytes before the body, and the field's name while the job runs. */
 const list: Layout = {
   add: `
-    local bodies = cmsgpack.unpack(ARGV[1])
-    local count = #bodies
+    ${unpacked}
     local first = redis.call('INCRBY', '{q}n', count) - count
     for i = 1, count do bodies[i] = struct.pack('>I8', first + i) .. bodies[i] end
     redis.call('RPUSH', '{q}line', unpack(bodies))
     return cmsgpack.pack({string.format('%d', first)})`,
   claim: `
-    local status, most = unpack(cmsgpack.unpack(ARGV[1]))
-    local bodies = redis.call('LPOP', '{q}line', most)
-    if not bodies then return cmsgpack.pack({}) end
+    ${take('bodies')}
     local given, answer, n = {}, {}, {}
     for i = 1, #bodies do
       n[i] = string.sub(bodies[i], 1, 8)
@@ -125,8 +132,6 @@ const list: Layout = {
     ${start}
     return cmsgpack.pack(answer)`,
   settle: `
-    local n = cmsgpack.unpack(ARGV[1])
-    local status = table.remove(n)
     ${check('string.sub(held[i], 1, #status)')}
     return cmsgpack.pack(gone)`,
 };
@@ -134,8 +139,7 @@ const list: Layout = {
 /** Bodies that one claim takes lie side by side, so a range brings them. A page goes when all of it is done. */
 const pages: Layout = {
   add: `
-    local bodies = cmsgpack.unpack(ARGV[1])
-    local count = #bodies
+    ${unpacked}
     ${numbers}
     local i = 1
     while i <= count do
@@ -146,9 +150,7 @@ const pages: Layout = {
     end
     return cmsgpack.pack({format('%d', first)})`,
   claim: `
-    local status, most = unpack(cmsgpack.unpack(ARGV[1]))
-    local n = redis.call('LPOP', '{q}line', most)
-    if not n then return cmsgpack.pack({}) end
+    ${take('n')}
     local given, answer, i, count = {}, {}, 1, #n
     while i <= count do
       local from = tonumber(n[i])
@@ -166,8 +168,6 @@ const pages: Layout = {
     ${start}
     return cmsgpack.pack(answer)`,
   settle: `
-    local n = cmsgpack.unpack(ARGV[1])
-    local status = table.remove(n)
     ${check('held[i]')}
     local done = {}
     for i = 1, #gone do
@@ -192,9 +192,7 @@ const blobs: Layout = {
     redis.call('SET', '{q}blob:' .. first, ARGV[2])
     return cmsgpack.pack({format('%d', first)})`,
   claim: `
-    local status, most = unpack(cmsgpack.unpack(ARGV[1]))
-    local n = redis.call('LPOP', '{q}line', most)
-    if not n then return cmsgpack.pack({}) end
+    ${take('n')}
     local given = {}
     for i = 1, #n do given[2 * i - 1] = n[i]; given[2 * i] = status end
     ${start}
@@ -202,8 +200,6 @@ const blobs: Layout = {
     for i = 1, #n do answer[i + 1] = n[i] end
     return cmsgpack.pack(answer)`,
   settle: `
-    local n = cmsgpack.unpack(ARGV[1])
-    local status = table.remove(n)
     ${check('held[i]')}
     redis.call('DEL', '{q}blob:' .. (tonumber(gone[1]) - 1))
     return cmsgpack.pack(gone)`,
@@ -272,6 +268,7 @@ async function measure(layout: Layout, waiting: number): Promise<Row> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-layouts-'));
   const server = await startRedis(folder);
   const client = await createClient({ url: `redis://127.0.0.1:${server.port}` }).connect();
+  const meter = await Meter.open(server.port);
   const raw = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
   try {
     // Its forks would fall into some runs and not into others.
@@ -287,7 +284,9 @@ async function measure(layout: Layout, waiting: number): Promise<Row> {
         return [];
       }
       if (!layout.plain)
-        return unpack((await raw.sendCommand(['EVALSHA', sha[script], '0', pack(items)])) as unknown as Buffer);
+        return decode(
+          (await raw.sendCommand(['EVALSHA', sha[script], '0', encode(items) as Buffer])) as unknown as Buffer,
+        ) as Buffer[];
       return (await raw.sendCommand(['EVALSHA', sha[script], '0', ...items])) as unknown as Buffer[];
     };
     const bodies = Array.from({ length: BATCH }, (_, i) =>
@@ -309,15 +308,19 @@ async function measure(layout: Layout, waiting: number): Promise<Row> {
       if (gone.length !== BATCH) throw new Error(`settled ${gone.length}`);
     };
     const timed = async (once: () => Promise<void>) => {
-      const [redis, own, at] = [await cpuOf(client), process.cpuUsage(), performance.now()];
+      const [redis, own, at] = [await meter.usage(), process.cpuUsage(), performance.now()];
       await lanes(JOBS, once);
       const ms = performance.now() - at;
       const { user, system } = process.cpuUsage(own);
-      return { redis: ((await cpuOf(client)) - redis) / JOBS, own: (user + system) / JOBS, rate: (JOBS / ms) * 1000 };
+      return {
+        redis: ((await meter.usage()).cpu - redis.cpu) / JOBS,
+        own: (user + system) / JOBS,
+        rate: (JOBS / ms) * 1000,
+      };
     };
-    const empty = await memoryOf(client);
+    const empty = await meter.usage();
     await lanes(waiting, add);
-    const bytes = ((await memoryOf(client)) - empty) / waiting;
+    const bytes = ((await meter.usage()).memory - empty.memory) / waiting;
     const added = await timed(add);
     const worked = await timed(work);
     return {
@@ -332,46 +335,8 @@ async function measure(layout: Layout, waiting: number): Promise<Row> {
     };
   } finally {
     client.destroy();
+    meter.close();
     await server.stop();
     rmSync(folder, { recursive: true });
   }
-}
-
-/** µs of CPU the server has used, its background threads included, its forks not. */
-async function cpuOf(client: { info(section: string): Promise<string> }): Promise<number> {
-  const said = await client.info('cpu');
-  const seconds = (name: string) => Number(new RegExp(`^${name}:(\\S+)`, 'm').exec(said)?.[1]);
-  return 1e6 * (seconds('used_cpu_user') + seconds('used_cpu_sys'));
-}
-
-async function memoryOf(client: { info(section: string): Promise<string> }): Promise<number> {
-  return Number(/^used_memory:(\d+)/m.exec(await client.info('memory'))?.[1]);
-}
-
-/** An array of strings, nothing else: each with its length in four bytes, which is more than most need. */
-function pack(items: readonly (Buffer | string)[]): Buffer {
-  const buffer = Buffer.allocUnsafe(items.reduce((sum, item) => sum + item.length + 5, 5));
-  buffer[0] = 0xdd;
-  let at = buffer.writeUInt32BE(items.length, 1);
-  for (const item of items) {
-    buffer[at] = 0xdb;
-    at = buffer.writeUInt32BE(item.length, at + 1);
-    at += typeof item === 'string' ? buffer.write(item, at, 'latin1') : item.copy(buffer, at);
-  }
-  return buffer;
-}
-
-/** The same back, however long the lengths are; strings are views. */
-function unpack(buffer: Buffer): Buffer[] {
-  const lengths: Readonly<Record<number, number>> = { 217: 1, 218: 2, 219: 4, 220: 2, 221: 4 };
-  const items: Buffer[] = [];
-  let at = 1 + (lengths[buffer[0] ?? 0] ?? 0);
-  while (at < buffer.length) {
-    const kind = buffer[at++] ?? 0;
-    const bytes = lengths[kind] ?? 0;
-    const length = bytes > 0 ? buffer.readUIntBE(at, bytes) : kind & 0x1f;
-    items.push(buffer.subarray(at + bytes, at + bytes + length));
-    at += bytes + length;
-  }
-  return items;
 }
