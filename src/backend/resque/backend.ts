@@ -30,13 +30,13 @@ import type * as B from '../backend.ts';
 import * as check from '../check.ts';
 import { type Action, type JobFilter, type Page, scanLimit } from '../filter.ts';
 import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
+import { Calls } from '../redis/calls.ts';
 import { Ears } from '../redis/ears.ts';
 import { Heart } from '../redis/heart.ts';
 import type { Link } from '../redis/link/link.ts';
 import { decode, encode, type Received, type Sendable } from '../redis/msgpack.ts';
 import type { DueSchedules, Firing, FiringResult, ScheduleRecord } from '../schedule.ts';
 import { changed, defaultSettings, probation, type QueueSettings, type SettingsChange } from '../settings.ts';
-import { Calls } from './calls.ts';
 import { type ClaimAnswer, toClaimed } from './claimed.ts';
 import { Counts } from './counts.ts';
 import { packAction, packEnding } from './endings.ts';
@@ -45,6 +45,7 @@ import { Look } from './look.ts';
 import { workerNames } from './manner.ts';
 import { type ResqueOptions, type Settings, withDefaults } from './options.ts';
 import { idOf, queueOf, toPayload } from './payload.ts';
+import { type Command, scriptOf } from './scripts.ts';
 import { tokenOf, toTexts } from './token.ts';
 
 /** Notes that one `tidy` looks at. */
@@ -59,7 +60,7 @@ export class ResqueBackend implements B.Backend {
   readonly #counts: Counts;
   readonly #ears: Ears;
   readonly #look: Look;
-  readonly #calls: Calls;
+  readonly #calls: Calls<Command>;
   readonly #heart = new Heart((server) => this.beat(server));
   #state: 'new' | 'open' | 'closed' = 'new';
 
@@ -71,7 +72,7 @@ export class ResqueBackend implements B.Backend {
     this.#settings = settings;
     this.#refusals = new Refusals(this.name);
     this.#counts = new Counts(settings);
-    this.#calls = new Calls(link, settings);
+    this.#calls = new Calls(link, scriptOf, settings);
     this.#ears = new Ears(link, `${prefix}millrace:`, this.#calls.who);
     if (!settings.clock) this.startHeart = (server, heart) => this.#startHeart(server, heart);
     this.#look = new Look({
@@ -128,7 +129,9 @@ export class ResqueBackend implements B.Backend {
   async claim({ server, queues, limit }: B.ClaimRequest): Promise<B.ClaimResult> {
     this.#assertOpen();
     check.assertLimit(limit);
-    const answer = (await this.#calls.claim({ server, queues, limit })) as unknown as ClaimAnswer;
+    const answer = (await this.#calls.claim(server, (turn, lost) =>
+      this.#calls.ask('claim', { server, queues, limit, claimer: `${this.#calls.who}:${server}`, turn, lost }),
+    )) as unknown as ClaimAnswer;
     const now = this.#calls.now();
     const { jobs, unreadable } = toClaimed(answer, queues, this.#settings, now);
     if (unreadable.length > 0) await this.settle(server, unreadable);
@@ -178,6 +181,7 @@ export class ResqueBackend implements B.Backend {
     await this.#heart.stop(server);
     this.#counts.forget(server);
     await this.#calls.change('leave', { id: server });
+    this.#calls.forget(server);
   }
 
   /** A server calls it with each of its beats, so it takes the counts of its workers along. */
@@ -236,7 +240,7 @@ export class ResqueBackend implements B.Backend {
 
   async counts(): Promise<readonly QueueCounts[]> {
     this.#assertOpen();
-    const { queues, paused } = (await this.#calls.ask('counts', {})) as {
+    const { queues, paused } = (await this.#calls.ask('counts')) as {
       queues: [Buffer, number, number, Buffer | false][];
       paused: boolean;
     };
@@ -257,7 +261,7 @@ export class ResqueBackend implements B.Backend {
 
   async servers(): Promise<readonly ServerRecord[]> {
     this.#assertOpen();
-    const all = (await this.#calls.ask('servers', {})) as [Buffer, number, number][];
+    const all = (await this.#calls.ask('servers')) as [Buffer, number, number][];
     return all.map(([info, beatAt, running]) => {
       const { dress: _, ...server } = JSON.parse(String(info)) as B.ServerInfo & { dress: unknown };
       return { ...server, beatAt, running };

@@ -7,9 +7,10 @@ import { FaultProxy } from '../../testing/fault-proxy.ts';
 import { type RedisServer, startRedis, until } from '../../testing/redis.ts';
 import type { NewJob, Outcome } from '../backend.ts';
 import { act, add, claim, failure, known, server, settle } from '../conformance/support.ts';
+import { Calls } from '../redis/calls.ts';
 import { makeLink } from '../redis/link/link.ts';
 import { SidekiqBackend, type SidekiqOptions } from './backend.ts';
-import { Calls } from './calls.ts';
+import { scriptOf } from './scripts.ts';
 
 const job = (args = '[]', rest: Partial<NewJob> = {}): NewJob => {
   const given = { queue: 'q', name: 'work', payload: Buffer.from(args), priority: 4, maxAttempts: 3 };
@@ -43,6 +44,14 @@ describe('on the Sidekiq wire', () => {
   const timed = async (t: TestContext, options: SidekiqOptions = {}) => {
     const clock = new VirtualClock();
     return { clock, backend: await open(t, { ...options, clock }) };
+  };
+  /** The scripts themselves. */
+  const openCalls = async (t: TestContext) => {
+    const link = makeLink(redis.url);
+    const calls = new Calls(link, scriptOf, { prefix: 'millrace:', clock: undefined, common: { db: 0 } });
+    t.after(() => link.close());
+    await calls.open();
+    return calls;
   };
   const members = async (key: string) => (await redis.command('ZRANGE', key, '0', '-1')) as string[];
   const fields = async (key: string) => (await members(key)).map((each) => JSON.parse(each) as Record<string, unknown>);
@@ -334,9 +343,7 @@ describe('on the Sidekiq wire', () => {
   });
 
   it('does not hear of a paused queue', async (t) => {
-    const calls = new Calls(makeLink(redis.url), { prefix: 'millrace:', database: 0, clock: undefined });
-    await calls.open();
-    t.after(() => calls.close());
+    const calls = await openCalls(t);
     await push({ class: 'A', args: [] });
     await redis.command('SADD', 'paused', 'q');
     assert.deepEqual(await calls.ask('peek', { queues: ['q', 'r'] }), []);
@@ -345,9 +352,7 @@ describe('on the Sidekiq wire', () => {
   });
 
   it('finds a job in its list though those before it have gone since it was seen', async (t) => {
-    const calls = new Calls(makeLink(redis.url), { prefix: 'millrace:', database: 0, clock: undefined });
-    await calls.open();
-    t.after(() => calls.close());
+    const calls = await openCalls(t);
     for (const name of ['a', 'b', 'c', 'd', 'e']) await push(name);
     await redis.command('RPOP', 'queue:q');
     await redis.command('RPOP', 'queue:q');

@@ -18,13 +18,13 @@ import { maxLogLine } from '../backend.ts';
 import * as check from '../check.ts';
 import type { Action, JobFilter, Page } from '../filter.ts';
 import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records.ts';
+import { Calls } from '../redis/calls.ts';
 import { Ears } from '../redis/ears.ts';
 import { Heart } from '../redis/heart.ts';
 import type { Link } from '../redis/link/link.ts';
 import type { Received, Sendable } from '../redis/msgpack.ts';
 import type { DueSchedules, FiringResult, ScheduleRecord } from '../schedule.ts';
 import { changed, defaultSettings, type QueueSettings, type SettingsChange } from '../settings.ts';
-import { Calls } from './calls.ts';
 import { Claims } from './claims.ts';
 import { Desk } from './desk.ts';
 import { Jids } from './jids.ts';
@@ -32,7 +32,8 @@ import { gapsOf, gapsOfFilter, lacks, refuse } from './lacks.ts';
 import { Lookout } from './lookout.ts';
 import { packGroup, type Rewritten, toMove } from './pack.ts';
 import { processOf, readProcess, readServer } from './process.ts';
-import { readJob, type Version } from './wire.ts';
+import { type Command, scriptOf } from './scripts.ts';
+import { dayOf, readJob, type Version } from './wire.ts';
 
 export interface SidekiqOptions {
   /** The Sidekiq whose form of times is written; all are read. Default 7. */
@@ -53,7 +54,7 @@ export class SidekiqBackend implements B.Backend {
   readonly lacks = lacks;
   readonly #link: Link;
   readonly #version: Version;
-  readonly #calls: Calls;
+  readonly #calls: Calls<Command>;
   readonly #ears: Ears;
   readonly #lookout: Lookout;
   readonly #desk: Desk;
@@ -72,7 +73,7 @@ export class SidekiqBackend implements B.Backend {
     this.#link = link;
     this.#version = version;
     const prefix = `${namespace === undefined ? '' : `${namespace}:`}millrace:`;
-    this.#calls = new Calls(link, { prefix, database, clock });
+    this.#calls = new Calls(link, scriptOf, { prefix, clock, common: { db: database } });
     this.#ears = new Ears(link, `${prefix}${database}:`, this.#calls.who);
     this.#startedAt = this.#calls.now();
     this.#lookout = new Lookout(clock ?? systemClock, async (queues) => {
@@ -100,7 +101,7 @@ export class SidekiqBackend implements B.Backend {
     this.#ears.clear();
     this.#lookout.clear();
     await this.#heart.close();
-    await this.#calls.close();
+    await this.#link.close();
   }
 
   async add(groups: readonly B.AddGroup[]): Promise<readonly B.AddResult[]> {
@@ -150,7 +151,7 @@ export class SidekiqBackend implements B.Backend {
       moves.push(i + 1, job ? toMove(job, String(queue), ending, this.#calls.now(), this.#version) : otherwise);
     }
     const claims = outcomes.map(({ claim }) => claim);
-    const request = { server, claims, ids: outcomes.map(({ id }) => id), moves, day: this.#calls.day() };
+    const request = { server, claims, ids: outcomes.map(({ id }) => id), moves, day: dayOf(this.#calls.now()) };
     return toTaken(await this.#calls.change('settle', request));
   }
 
@@ -181,9 +182,10 @@ export class SidekiqBackend implements B.Backend {
 
   async leave(server: string): Promise<void> {
     this.#assertOpen();
+    // First, or its next beat would register the server again.
     await this.#heart.stop(server);
     await this.#calls.change('leave', { id: server });
-    this.#claims.forget(server);
+    this.#calls.forget(server);
   }
 
   async rescue(lease: number): Promise<number> {
@@ -228,11 +230,11 @@ export class SidekiqBackend implements B.Backend {
   async counts(): Promise<readonly QueueCounts[]> {
     this.#assertOpen();
     const [queues, scheduled, retryable, discarded, cancelled] = await Promise.all([
-      this.#calls.ask('queues', {}) as Promise<[Buffer, number, number, number, boolean][]>,
-      this.#calls.tally('schedule'),
-      this.#calls.tally('retry'),
-      this.#calls.tally('dead'),
-      this.#calls.tally('cancelled'),
+      this.#calls.ask('queues') as Promise<[Buffer, number, number, number, boolean][]>,
+      this.#desk.tally('schedule'),
+      this.#desk.tally('retry'),
+      this.#desk.tally('dead'),
+      this.#desk.tally('cancelled'),
     ]);
     const lists = new Map(queues.map(([name, ...numbers]) => [String(name), numbers]));
     const names = new Set([...lists.keys(), ...scheduled.keys(), ...retryable.keys(), ...discarded.keys()]);
@@ -256,10 +258,7 @@ export class SidekiqBackend implements B.Backend {
   /** Ours, then those of Ruby. */
   async servers(): Promise<readonly ServerRecord[]> {
     this.#assertOpen();
-    const all = (await this.#calls.ask('servers', {})) as (
-      | [Buffer, number, number]
-      | [false, Buffer, Buffer, Buffer]
-    )[];
+    const all = (await this.#calls.ask('servers')) as ([Buffer, number, number] | [false, Buffer, Buffer, Buffer])[];
     return all.flatMap(([info, ...rest]) => {
       if (info !== false) {
         const [beatAt, running] = rest as [number, number];

@@ -5,12 +5,12 @@
  *
  * A job that nobody can read is buried as it is, as Sidekiq does it.
  */
-import { isError } from '../../errors.ts';
 import type { ClaimRequest, ClaimResult } from '../backend.ts';
+import type { Calls } from '../redis/calls.ts';
 import type { Sendable } from '../redis/msgpack.ts';
-import type { Calls } from './calls.ts';
 import { toClaimed } from './pack.ts';
-import { enqueued, readJob, type Version, type WireJob } from './wire.ts';
+import type { Command } from './scripts.ts';
+import { dayOf, enqueued, readJob, type Version, type WireJob } from './wire.ts';
 
 /** Rounds of bringing what is due to its queue before a claim; what is left waits for the next one. */
 const ROUNDS = 10;
@@ -26,43 +26,25 @@ interface Answer {
 }
 
 export class Claims {
-  readonly #calls: Calls;
+  readonly #calls: Calls<Command>;
   readonly #version: Version;
-  /** By server: claims whose answers never came, or came to nothing. */
-  readonly #lost = new Map<string, Set<number>>();
 
-  constructor(calls: Calls, version: Version) {
+  constructor(calls: Calls<Command>, version: Version) {
     this.#calls = calls;
     this.#version = version;
   }
 
-  /**
-   * A claim that was given up may have been made all the same, and then nobody would run what it gave: so the next one of the same
-   * server puts that back first.
-   */
+  /** What a claim that came to nothing may have given goes back first. */
   async claim({ server, queues, limit }: ClaimRequest): Promise<ClaimResult> {
+    const who = `${this.#calls.who}:${server}`;
     for (let round = 1; ; round++) {
-      const result = await this.#calls.claim(server, async (ask, turn) => {
-        const lost = this.#lost.get(server) ?? new Set();
-        const sent = [...lost];
-        try {
-          const answer = (await ask({ queues, limit, late: round > ROUNDS, lost: sent })) as unknown as Answer;
-          const read = await this.#read(server, answer);
-          for (const known of sent) lost.delete(known);
-          if (lost.size === 0) this.#lost.delete(server);
-          return read;
-        } catch (error) {
-          if (!isError(error, 'SERVER_UNKNOWN')) this.#lost.set(server, lost.add(turn));
-          throw error;
-        }
+      const request = { server, queues, limit, late: round > ROUNDS, who, claimer: true };
+      const result = await this.#calls.claim(server, async (turn, lost) => {
+        const answer = await this.#calls.ask('claim', { ...request, turn, lost });
+        return this.#read(server, answer as unknown as Answer);
       });
       if (result) return result;
     }
-  }
-
-  /** The server has left. */
-  forget(server: string): void {
-    this.#lost.delete(server);
   }
 
   /** Undefined: something was due and has been brought to its list. */
@@ -110,7 +92,7 @@ export class Claims {
       claims: bad.map(({ claim }) => claim),
       ids: bad.map(() => '~'),
       moves,
-      day: this.#calls.day(),
+      day: dayOf(this.#calls.now()),
     };
     await this.#calls.change('settle', request);
   }

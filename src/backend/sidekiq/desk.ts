@@ -1,5 +1,5 @@
 /**
- * Looking and acting from outside. A look reads at most `scanLimit` jobs and then says where to go on; one for an id reads until it has
+ * Looking, counting and acting from outside. A look reads at most `scanLimit` jobs and then says where to go on; one for an id reads until it has
  * found it, because the wire has no index: O(all jobs) in the worst case, like Sidekiq's own `find_job`.
  *
  * An action takes each job from where it stands and puts it elsewhere in one step of Redis; one that was taken by somebody else meanwhile
@@ -8,23 +8,27 @@
 
 import { type JobState, jobStates } from '../../job/state.ts';
 import { type Action, type JobFilter, type Page, scanLimit } from '../filter.ts';
-import type { Sendable } from '../redis/msgpack.ts';
+import type { Calls } from '../redis/calls.ts';
+import type { Received, Sendable } from '../redis/msgpack.ts';
 import { restOf } from '../redis/search.ts';
-import type { Calls } from './calls.ts';
 import { type Found, hasEnded, matches, type Place, placesOf, readCursor, readRow, writeCursor } from './places.ts';
+import type { Command } from './scripts.ts';
 import { ended, enqueued, postponed, type Version, type WireJob } from './wire.ts';
 
 /** Jobs that are asked for at once. */
 const CHUNK = 500;
 
+/** Jobs of a set that are counted at once. */
+const TALLY = 1_000;
+
 /** How many of those found were used, and how many of these do not stand there any more. */
 type Take = (found: readonly Found[], place: Place, from: number) => Promise<{ taken: number; gone: number }>;
 
 export class Desk {
-  readonly #calls: Calls;
+  readonly #calls: Calls<Command>;
   readonly #version: Version;
 
-  constructor(calls: Calls, version: Version) {
+  constructor(calls: Calls<Command>, version: Version) {
     this.#calls = calls;
     this.#version = version;
   }
@@ -58,6 +62,22 @@ export class Desk {
     return next === undefined ? { count } : { count, next };
   }
 
+  /** Jobs by queue in a set, page by page: Redis does other things in between. */
+  async tally(place: 'schedule' | 'retry' | 'dead' | 'cancelled'): Promise<Map<string, number>> {
+    const all = new Map<string, number>();
+    for (let from = 0; ; from += TALLY) {
+      const [size, ...pairs] = (await this.#calls.ask('tally', { place, from, count: TALLY })) as [
+        number,
+        ...Received[],
+      ];
+      for (let i = 0; i < pairs.length; i += 2) {
+        const queue = String(pairs[i]);
+        all.set(queue, (all.get(queue) ?? 0) + (pairs[i + 1] as number));
+      }
+      if (size < TALLY) return all;
+    }
+  }
+
   /** What `move` is to do. */
   #moveOf(action: Action, place: Place, job: WireJob, queue: string, position: number): Sendable[] {
     const version = this.#version;
@@ -83,7 +103,7 @@ export class Desk {
   async #walk(filter: JobFilter, { after, limit = 0 }: Page, take: Take): Promise<string | undefined> {
     const rest = restOf(filter);
     const marks = filter.ids?.map((id) => Buffer.from(id));
-    const queues = ((await this.#calls.ask('queues', {})) as [Buffer][]).map(([name]) => String(name));
+    const queues = ((await this.#calls.ask('queues')) as [Buffer][]).map(([name]) => String(name));
     const places = placesOf(filter, queues);
     let { index, from } = after === undefined ? { index: 0, from: 0 } : readCursor(after, places);
     let left = limit;

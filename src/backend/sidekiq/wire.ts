@@ -172,6 +172,11 @@ export function writeTime(ms: number, version: Version): string {
   return Number.isInteger(seconds) ? `${seconds}.0` : String(seconds);
 }
 
+/** As the counters of a day are named. */
+export function dayOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}
+
 /** Ms since the epoch. */
 export function readTime(value: unknown): number | undefined {
   if (typeof value !== 'number' || !Number.isFinite(value)) return undefined;
