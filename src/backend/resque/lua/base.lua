@@ -14,7 +14,7 @@
 --   completed      queue -> jobs completed by our servers            settings    queue -> msgpack
 --   claimed        the last number of a claim                             once:<key>  fingerprint and answer of an add
 --   orders         worker -> number, reason: that its job shall stop
---   answers:<who>  what the last calls of a process were answered
+--   answers:<who>  what the last calls of a process were answered, and answers:<who>:<server> what its last claims gave
 
 local call = redis.call
 local prefix = KEYS[1]

@@ -149,6 +149,22 @@ local function cancelled(queue, bytes, worker, reason, goworker)
   fail(queue, bytes, worker, { '"Millrace::Cancelled"', quote(reason), 'null' }, goworker)
 end
 
+-- To the heads of their queues, in the order in which they were claimed. Those that somebody has cancelled end here.
+local function handBack(server, jobs)
+  table.sort(jobs, byClaim)
+  for i = #jobs, 1, -1 do
+    local job = jobs[i]
+    local worker = workerOf(server, job.slot)
+    local reason = reasonFor(worker, job.number)
+    if reason then
+      cancelled(job.queue, job.bytes, worker, reason, server.goworker)
+    else
+      putBack(job.queue, job.bytes)
+      note(job.queue, job.bytes, job.attempt, job.crashes)
+    end
+  end
+end
+
 -- Nothing of it is left.
 local function dismiss(server)
   local names, keys = {}, { own .. 'server:' .. server.id, own .. 'slots:' .. server.id, own .. 'free:' .. server.id }

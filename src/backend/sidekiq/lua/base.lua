@@ -10,7 +10,7 @@
 --   signals     id -> 'quiet' or 'stop'               crashes, crashed job id -> how often, and by when last
 --   claims      the last number given                 completed        queue -> how many
 --   cancelled   jobs by when they were, as in dead
---   once:<key>, answers:<process>
+--   once:<key>, answers:<process>, answers:<process>:<server> of its claims
 
 local call = redis.call
 local own = KEYS[1]

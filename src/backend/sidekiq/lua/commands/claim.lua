@@ -8,12 +8,16 @@ local BYTES = 33554432
 if call('HEXISTS', own .. 'servers', ask.server) == 0 then return failure('SERVER_UNKNOWN', ask.server) end
 
 local held = own .. 'held:' .. ask.server
-local field = 'c' .. ask.turn % 16
 local claims, queues, jobs = {}, {}, {}
 local crashed = call('EXISTS', own .. 'crashes') == 1
 
+local function keep(turn, given)
+  call('HSET', answers, 'c' .. turn % 16, struct.pack('>d', turn) .. cmsgpack.pack(given))
+  call('PEXPIRE', answers, 300000)
+end
+
 -- Sent again: what the first try gave, as far as it is still held. The jobs were not kept a second time.
-local seen = call('HGET', answers, field)
+local seen = call('HGET', answers, 'c' .. ask.turn % 16)
 local last = seen and struct.unpack('>d', seen) or -1
 if last > ask.turn then return answer({ claims = claims, queues = queues, jobs = jobs, nextAt = now, crashed = false }) end
 if last == ask.turn then
@@ -42,7 +46,7 @@ for _, turn in ipairs(ask.lost) do
     end
   end
   -- It may still arrive, and then it gives nothing.
-  if was <= turn then call('HSET', answers, slot, struct.pack('>d', turn) .. cmsgpack.pack({})) end
+  if was <= turn then keep(turn, {}) end
 end
 for queue, some in pairs(back) do putFirst(queue, some) end
 
@@ -89,8 +93,7 @@ if #jobs > 0 then
     records[2 * i] = cmsgpack.pack({ queues[i], now, job })
   end
   many('HSET', held, records)
-  call('HSET', answers, field, struct.pack('>d', ask.turn) .. cmsgpack.pack(claims))
-  call('PEXPIRE', answers, 300000)
+  keep(ask.turn, claims)
 end
 if #jobs == ask.limit then nextAt = nil elseif bytes >= BYTES then nextAt = now end
 return answer({ claims = claims, queues = queues, jobs = jobs, nextAt = nextAt, crashed = crashed })
