@@ -26,7 +26,7 @@ export async function run(args: readonly string[]): Promise<void> {
     });
     console.table(Object.fromEntries(rows));
     // Beats carry the time of the backend, which may be that of another machine.
-    const now = backend.lacks?.schedules ? systemClock.now() : (await backend.dueSchedules(0)).now;
+    const now = (backend.clock ?? systemClock).now();
     for (const server of await backend.servers()) {
       const age = Math.max(0, Math.round((now - server.beatAt) / 1000));
       console.log(`${server.id}: ${server.running} running of ${server.concurrency}, last beat ${age} s ago`);
