@@ -215,7 +215,7 @@ export interface Backend {
    * attempt as before, the reason as its last error. One that completed, was discarded or failed for good has ended so.
    */
   settle(server: string, outcomes: readonly Outcome[]): Promise<readonly SettleResult[]>;
-  /** Progress and log lines of running jobs. */
+  /** Progress and log lines of running jobs. A report with neither changes nothing: it asks whether the job is still held. */
   report(server: string, reports: readonly Report[]): Promise<readonly SettleResult[]>;
 
   // servers

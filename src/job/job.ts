@@ -29,8 +29,8 @@ export interface JobContext {
   readonly tags: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
   /**
-   * Aborts at the job's timeout (reason JOB_TIMEOUT), when somebody cancels the job (JOB_CANCELLED), and when the server's
-   * stop deadline has passed (STOPPED).
+   * Aborts at the job's timeout (reason JOB_TIMEOUT), when somebody cancels the job (JOB_CANCELLED), when the server's
+   * stop deadline has passed (STOPPED), and when the server was taken for dead and others have the job (JOB_TAKEN_OVER).
    */
   readonly signal: AbortSignal;
   /** The payload as it was stored, before decoding. */

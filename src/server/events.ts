@@ -23,7 +23,7 @@ export type ServerEvent =
   | { readonly type: 'abandoned'; readonly job: ClaimedJob; readonly held: boolean }
   /** Handed back unfinished at a stop. */
   | { readonly type: 'returned'; readonly job: ClaimedJob }
-  /** An outcome came too late: another server had taken the job over. */
+  /** Another server has taken the job over: it does not start here, its body is told to stop, or its outcome came too late. */
   | { readonly type: 'stale'; readonly id: string }
   /** Jobs of dead servers that are available again, or quarantined if they were on board too often. */
   | { readonly type: 'rescued'; readonly count: number }

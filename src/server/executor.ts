@@ -10,6 +10,8 @@
  * dropped. A body that was aborted because the server stops and then throws is handed back: a stop is not a failure of
  * the job.
  *
+ * A job that turns out to be another server's has no ending here: it is not started, or its body is told to stop.
+ *
  * A timeout concerns all jobs of a batch. An order to cancel one job of a batch aborts that job's own signal; if the batch
  * goes on for longer than the grace, the job is settled and the batch goes on without it.
  */
@@ -59,6 +61,8 @@ interface Running {
 export class Executor {
   readonly #options: ExecutorOptions;
   readonly #running = new Set<Running>();
+  /** Others have them, as was found out before they started. */
+  readonly #lost = new WeakSet<ClaimedJob>();
   readonly #deadlines: Deadlines;
 
   constructor(options: ExecutorOptions) {
@@ -67,10 +71,10 @@ export class Executor {
   }
 
   /** Jobs that run and have no outcome yet. */
-  get running(): number {
-    let count = 0;
-    for (const { attempts } of this.#running) for (const { settled } of attempts) if (!settled) count++;
-    return count;
+  get running(): readonly ClaimedJob[] {
+    const jobs: ClaimedJob[] = [];
+    for (const { attempts } of this.#running) for (const { job, settled } of attempts) if (!settled) jobs.push(job);
+    return jobs;
   }
 
   /** Resolves when the worker is free. */
@@ -81,16 +85,28 @@ export class Executor {
 
   /** Tells a running job to stop, for good. False when it does not run here. */
   cancel(order: Order): boolean {
-    for (const running of this.#running) {
-      const attempt = running.attempts.find(({ job }) => isFor(order, job));
-      if (!attempt) continue;
-      if (attempt.settled) return true; // its outcome is on its way
-      const isFirst = attempt.cancelled === undefined;
-      attempt.cancelled = asError(order);
-      if (isFirst) this.#stop(running, [attempt], attempt.cancelled);
-      return true;
+    const found = this.#find((job) => isFor(order, job));
+    if (!found) return false;
+    const { running, attempt } = found;
+    if (attempt.settled) return true; // its outcome is on its way
+    const isFirst = attempt.cancelled === undefined;
+    attempt.cancelled = asError(order);
+    if (isFirst) this.#stop(running, [attempt], attempt.cancelled);
+    return true;
+  }
+
+  /** Others have the job: what it does from now on is done twice, and how it ends here is nobody's concern. */
+  lose(job: ClaimedJob): void {
+    const found = this.#find((held) => held === job);
+    if (!found) {
+      this.#lost.add(job);
+      return;
     }
-    return false;
+    const { running, attempt } = found;
+    if (attempt.settled) return;
+    attempt.settled = true;
+    this.#options.observe?.({ type: 'stale', id: job.id });
+    this.#stop(running, [attempt], new MillraceError('JOB_TAKEN_OVER', { id: job.id }));
   }
 
   /** Settles a job that has not started. */
@@ -121,7 +137,19 @@ export class Executor {
     this.#options.settle(given);
   }
 
+  #find(isWanted: (job: ClaimedJob) => boolean): { readonly running: Running; readonly attempt: Attempt } | undefined {
+    for (const running of this.#running) {
+      const attempt = running.attempts.find(({ job }) => isWanted(job));
+      if (attempt) return { running, attempt };
+    }
+    return undefined;
+  }
+
   #isDropped(job: ClaimedJob): boolean {
+    if (this.#lost.has(job)) {
+      this.#options.observe?.({ type: 'stale', id: job.id });
+      return true;
+    }
     const order = this.#options.orderFor(job);
     if (order) this.drop(job, order);
     return order !== undefined;

@@ -22,6 +22,10 @@ export class Gatherer {
     this.#options = options;
   }
 
+  get held(): readonly ClaimedJob[] {
+    return this.#held;
+  }
+
   /** The jobs of one claim. */
   take(jobs: readonly ClaimedJob[]): void {
     const { size, wait, clock } = this.#options;

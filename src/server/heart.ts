@@ -1,5 +1,6 @@
 /**
- * Keeps the server's lease alive, takes over the jobs of servers that died, looks for orders, and sweeps the floor.
+ * Keeps the server's lease alive, looks whether it was kept, takes over the jobs of servers that died, looks for orders, and
+ * sweeps the floor.
  *
  * Where the backend can beat off this thread, it does: the main loop only moves `pulse`, so a handler that blocks the
  * loop for a while costs no lease, and one that blocks it for longer than `stallTimeout` does. Elsewhere a timer beats.
@@ -21,6 +22,8 @@ export interface HeartOptions {
   readonly observe: Observer | undefined;
   /** Called after jobs of a dead server became available. */
   readonly onRescue: () => void;
+  /** Has it found out whether this server still holds its jobs: beats are no proof, one that is late registers it anew. */
+  readonly checkHeld: () => void;
   /** Looks whether somebody wants something of this server's jobs. Never rejects. */
   readonly readOrders: () => Promise<void>;
 }
@@ -65,10 +68,11 @@ export class Heart extends Service {
   }
 
   async #beat(): Promise<void> {
-    const { backend, server, pollInterval, clock, readOrders } = this.#options;
+    const { backend, server, pollInterval, clock, checkHeld, readOrders } = this.#options;
     Atomics.add(this.#pulse, 0, 1);
     // The lease waits for nobody: a slow sweep must not cost it.
     if (!backend.startHeart) void this.#attempt('beat', () => backend.beat(server));
+    checkHeld();
     if (this.#sweeping) return;
     this.#sweeping = true;
     await this.#attempt('rescue', () => this.#rescue());

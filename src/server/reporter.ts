@@ -3,8 +3,9 @@
  *
  *   job ─▶ waiting, per job: one progress, at most `maxLogLines` lines ─▶ one `report` for all, every 100 ms at most
  *
- * Promises: a job's reports are stored before its outcome is (the Settler flushes first). A backend that refuses them or
- * finds them stale costs the reports and never the job. Costs nothing for jobs that do not report; one timer while
+ * Promises: a job's reports are stored before its outcome is (the Settler flushes first). A backend that refuses them costs
+ * the reports and never the job. One that finds them stale says that others have the job; `ask` is a report that says nothing
+ * and is made to hear just that. Costs nothing for jobs that do not report; one timer while
  * something waits.
  */
 import {
@@ -25,6 +26,8 @@ export interface ReporterOptions {
   readonly server: string;
   readonly clock: Clock;
   readonly observe: Observer | undefined;
+  /** Called with a job that this server does not hold any more. */
+  readonly onStale: (job: ClaimedJob) => void;
 }
 
 interface Waiting {
@@ -64,6 +67,11 @@ export class Reporter {
     if (log.length >= 2 * maxLogLines) log.splice(0, log.length - maxLogLines);
   }
 
+  /** Finds out whether these jobs are still held here. */
+  ask(jobs: readonly ClaimedJob[]): void {
+    for (const job of jobs) this.#of(job);
+  }
+
   /** Resolves when everything that was reported before has been sent. Rejects with BACKEND_UNAVAILABLE: it waits on. */
   flush(): Promise<void> {
     this.#sending++;
@@ -91,12 +99,16 @@ export class Reporter {
   }
 
   async #send(): Promise<void> {
-    const { backend, server, observe } = this.#options;
+    const { backend, server, observe, onStale } = this.#options;
     this.#disarm();
     const sent = this.#waiting;
     this.#waiting = new Map();
     try {
-      if (sent.size > 0) await backend.report(server, [...sent].map(toReport));
+      if (sent.size === 0) return;
+      const results = await backend.report(server, [...sent].map(toReport));
+      [...sent.keys()].forEach((job, i) => {
+        if (results[i] === 'stale') onStale(job);
+      });
     } catch (error) {
       const isAway = isError(error, 'BACKEND_UNAVAILABLE');
       observe?.({ type: 'backend-error', error: toError(error), doing: 'report', retryIn: isAway ? RETRY : 0 });

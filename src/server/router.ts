@@ -54,16 +54,28 @@ export class Router {
     for (const gatherer of this.#gatherers.values()) gatherer.flush();
   }
 
+  /** All that wait here. */
+  get waiting(): readonly ClaimedJob[] {
+    const jobs = [...this.#gatherers.values()].flatMap((gatherer) => gatherer.held);
+    for (const work of this.#look()) jobs.push(...work.jobs);
+    return jobs;
+  }
+
   /** Takes out the job that the order is for. Undefined: it does not wait here, or in a batch that is full already. */
   withdraw(order: Order): ClaimedJob | undefined {
     for (const gatherer of this.#gatherers.values()) {
       const job = gatherer.remove((held) => isFor(order, held));
       if (job) return job;
     }
+    const work = this.#look().find(({ jobs: [job, another] }) => job && !another && isFor(order, job));
+    return work && this.#dispatcher.withdraw(work) ? work.jobs[0] : undefined;
+  }
+
+  /** What is in the line, which stays as it is. */
+  #look(): readonly Work[] {
     const waiting = this.#line.takeAll();
     for (const work of waiting) this.#line.push(work);
-    const work = waiting.find(({ jobs: [job, another] }) => job && !another && isFor(order, job));
-    return work && this.#dispatcher.withdraw(work) ? work.jobs[0] : undefined;
+    return waiting;
   }
 
   /** The fetcher claims no more than there is room for, so a work waits here only while a batch timer raced a claim. */

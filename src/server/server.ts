@@ -10,7 +10,8 @@
  * Promises: a job that throws, hangs, or that nobody defined here is recorded with its error and stops nothing. `stop`
  * claims nothing more, lets what runs finish until the deadline, then aborts it, and hands back what is left without
  * costing it an attempt. A server that is killed loses nothing: its jobs run again elsewhere when its lease ends, at once
- * when its death can be seen. So a job may run twice after a crash; make handlers idempotent.
+ * when its death can be seen. So a job may run twice after a crash; make handlers idempotent. A server that was only taken for
+ * dead tells the bodies of what others have now to stop, as soon as it hears of it.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
@@ -85,7 +86,7 @@ export class JobServer extends Service {
       const order = givenOrder ?? queueOrder(queues, random);
       const names = queueNames(queues);
       this.#derived = settings.queues ? undefined : names;
-      const reporter = new Reporter(shared);
+      const reporter = new Reporter({ ...shared, onStale: (job) => executor.lose(job) });
       const settler: Settler = new Settler({ ...shared, reporter, onSettled: () => fetcher.roomFreed() });
       const threads = new Threads(definitions.values(), workers, clock);
       const executor: Executor = new Executor({
@@ -141,6 +142,7 @@ export class JobServer extends Service {
         stallTimeout,
         pollInterval,
         onRescue: () => fetcher.wake(),
+        checkHeld: () => reporter.ask([...executor.running, ...router.waiting]),
         readOrders: () => orders.read(),
       });
       const scheduler = backend.lacks?.schedules === undefined ? new Scheduler(shared) : undefined;
@@ -150,7 +152,7 @@ export class JobServer extends Service {
 
   /** Jobs whose handlers run in this server now. */
   get running(): number {
-    return this.#parts?.executor.running ?? 0;
+    return this.#parts?.executor.running.length ?? 0;
   }
 
   /** Bodies that run on without a worker: see `maxAbandoned`. */

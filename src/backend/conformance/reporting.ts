@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type ClaimedJob, maxLogLine, maxLogLines, maxProgress, type Report } from '../backend.ts';
-import { add, claim, failure, job, known, type Open, settle } from './support.ts';
+import { add, claim, failure, job, known, type Open, server, settle } from './support.ts';
 
 const of = ({ id, claim }: ClaimedJob, rest: Partial<Report>): Report => ({ id, claim, ...rest });
 
@@ -56,6 +56,22 @@ export function reporting(open: Open): void {
       assert.deepEqual(await backend.report('a', [report]), ['stale']);
       const record = await known(backend, id);
       assert.deepEqual([record.progress, record.log], [undefined, undefined]);
+    });
+
+    it('that says nothing tells who holds the job, and changes nothing', async (t) => {
+      const { backend } = await open(t);
+      const [id] = await add(backend, [job()]);
+      const [one] = await claim(backend);
+      assert.ok(one);
+      const before = await known(backend, id);
+      assert.deepEqual(await backend.report('a', [of(one, {}), of({ ...one, claim: one.claim + 1 }, {})]), [
+        'taken',
+        'stale',
+      ]);
+      assert.deepEqual(await known(backend, id), before);
+      await backend.rescue(0);
+      await backend.beat(server());
+      assert.deepEqual(await backend.report('a', [of(one, {})]), ['stale']);
     });
 
     it('keeps the last lines of a log, each cut to its longest length', async (t) => {

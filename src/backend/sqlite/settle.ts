@@ -101,6 +101,7 @@ export class Settler {
       const number = numbers[i] as number;
       const job = held.get(number);
       if (!job || job[1] !== claim) return 'stale';
+      if (progress === undefined && log === undefined) return 'taken';
       this.#jobs.mark({ number, special: job[3] }, special.noted);
       job[3] = (job[3] ?? 0) | special.noted;
       this.#notes.add(number, progress, log);

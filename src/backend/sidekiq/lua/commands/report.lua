@@ -8,7 +8,7 @@ for i, report in ipairs(ask.reports) do
   local record = call('HGET', held, report.claim)
   local isHeld = record and isSame(record, report.id)
   results[i] = isHeld and '1' or '0'
-  if isHeld then
+  if isHeld and (report.progress or report.log) then
     local before = call('HGET', notes, report.claim)
     local note = before and cmsgpack.unpack(before) or { log = {} }
     note.progress = report.progress or note.progress
