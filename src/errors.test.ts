@@ -24,6 +24,7 @@ const samples: { readonly [C in ErrorCode]: ErrorFields<C> } = {
   JOB_SNOOZED: { delay: 60_000 },
   JOB_CANCELLED: { reason: 'the order was withdrawn' },
   JOB_TAKEN_OVER: { id: 'k3v9q0c7mx00000000001fa' },
+  OUTCOME_REFUSED: { ending: 'completed', reason: '`result` should be bytes' },
   JOB_FAILED: { id: 'k3v9q0c7mx00000000001fa', state: 'discarded', reason: 'no such customer' },
   RESULT_TIMEOUT: { id: 'k3v9q0c7mx00000000001fa', timeout: 30_000 },
   RESULT_NOT_KEPT: { id: 'k3v9q0c7mx00000000001fa' },

@@ -65,6 +65,8 @@ const catalogue = {
   JOB_CANCELLED: (f: { reason: string }) => `the job was cancelled: ${f.reason}`,
   JOB_TAKEN_OVER: (f: { id: string }) =>
     `job ${f.id} is not this server's any more: its lease ran out, and others have the job`,
+  OUTCOME_REFUSED: (f: { ending: string; reason: string }) =>
+    `the backend does not take how the job ended (${f.ending}): ${f.reason}`,
   JOB_FAILED: (f: { id: string; state: string; reason: string }) => `job ${f.id} was ${f.state}: ${f.reason}`,
   RESULT_TIMEOUT: (f: { id: string; timeout: number }) => `job ${f.id} has not ended within ${f.timeout} ms`,
   RESULT_NOT_KEPT: (f: { id: string }) =>

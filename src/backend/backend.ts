@@ -9,7 +9,8 @@
  *
  * Every call takes a batch and resolves when its effect holds: after `add` the job survives what the backend's loss
  * table says it survives, after `settle` it will not run again. A call that rejects has changed nothing, unless its error
- * says `unsure`: then nobody knows, because the answer of a server was lost.
+ * says `unsure`: then nobody knows, because the answer of a server was lost. OPTION_INVALID, NOT_SUPPORTED, and errors that are
+ * not of the catalogue find fault with what the call was given, and would again; any other may be gone the next time.
  *
  * The fencing token of a running job is (server, claim): when the job was handed back, rescued or settled since, the old
  * holder's settle is answered `stale` and changes nothing.

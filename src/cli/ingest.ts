@@ -187,6 +187,14 @@ export class Ingest extends Service {
         this.#log(level, what, { id: job.id, attempt: job.attempt, error });
         return;
       }
+      case 'refused': {
+        const { job, error, kept } = event;
+        const what = kept
+          ? 'a payload was discarded'
+          : 'an upload cannot end; it is repeated when this server has stopped';
+        this.#log('error', what, { id: job.id, error });
+        return;
+      }
       case 'rescued':
         this.#log('info', 'took over the payloads of a server that died', { count: event.count });
         return;

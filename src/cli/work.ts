@@ -88,6 +88,12 @@ function report(event: ServerEvent, log: Log): void {
       else log('warn', 'a job failed and is tried again', { ...facts, at: new Date(retryAt).toISOString() });
       return;
     }
+    case 'refused': {
+      const { job, error, kept } = event;
+      const what = kept ? 'a job was discarded' : 'a job cannot end; it is handed back when this server stops';
+      log('error', what, { class: job.name, queue: job.queue, id: job.id, error });
+      return;
+    }
     case 'rescued':
       log('info', 'took over the jobs of a server that died', { count: event.count });
       return;

@@ -26,6 +26,12 @@ export interface ConcludeOptions {
   readonly observe: Observer | undefined;
 }
 
+/** A job, and how this attempt at it ended. */
+export interface Ended {
+  readonly job: ClaimedJob;
+  readonly ending: Ending;
+}
+
 /** A message or a stack longer than this is cut: error histories are kept with the job. */
 const MAX_ERROR_TEXT = 4096;
 
@@ -154,7 +160,7 @@ function after(wait: number, clock: Clock): number {
   return Math.min(clock.now() + wait, MAX_TIME);
 }
 
-function describe(job: ClaimedJob, error: Error, clock: Clock): AttemptError {
+export function describe(job: ClaimedJob, error: Error, clock: Clock): AttemptError {
   const { message, stack, code } = readable(error);
   return {
     attempt: job.attempt,

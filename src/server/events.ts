@@ -25,6 +25,11 @@ export type ServerEvent =
   | { readonly type: 'returned'; readonly job: ClaimedJob }
   /** Another server has taken the job over: it does not start here, its body is told to stop, or its outcome came too late. */
   | { readonly type: 'stale'; readonly id: string }
+  /**
+   * The backend does not take how a job ended. `kept`: the job is discarded instead, with `error` in its history. Not `kept`: not
+   * even that was taken; this server holds the job until it stops, and then it runs again.
+   */
+  | { readonly type: 'refused'; readonly job: ClaimedJob; readonly error: Error; readonly kept: boolean }
   /** Jobs of dead servers that are available again, or quarantined if they were on board too often. */
   | { readonly type: 'rescued'; readonly count: number }
   /** Jobs and notes that retention no longer keeps are gone. */

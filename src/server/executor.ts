@@ -15,13 +15,13 @@
  * A timeout concerns all jobs of a batch. An order to cancel one job of a batch aborts that job's own signal; if the batch
  * goes on for longer than the grace, the job is settled and the batch goes on without it.
  */
-import type { ClaimedJob, Ending, Order, Outcome } from '../backend/backend.ts';
+import type { ClaimedJob, Order } from '../backend/backend.ts';
 import { MillraceError } from '../errors.ts';
 import { decodePayload } from '../job/codec.ts';
 import type { JobDefinition } from '../job/job.ts';
 import { type Deadline, Deadlines } from '../pool/deadlines.ts';
 import { performBatch } from './batch.ts';
-import { type ConcludeOptions, cancelled, conclude, givenUp } from './conclude.ts';
+import { type ConcludeOptions, cancelled, conclude, type Ended, givenUp } from './conclude.ts';
 import type { LeftBehind } from './left-behind.ts';
 import type { PerformMiddleware, Settled } from './middleware.ts';
 import type { Reporter } from './reporter.ts';
@@ -39,7 +39,7 @@ export interface ExecutorOptions extends ConcludeOptions {
   readonly threads: Threads;
   readonly reporter: Reporter;
   readonly leftBehind: LeftBehind;
-  readonly settle: (outcomes: readonly Outcome[]) => void;
+  readonly settle: (ended: readonly Ended[]) => void;
   /** Why a job that has not started should not, if so. */
   readonly orderFor: (job: ClaimedJob) => Order | undefined;
 }
@@ -111,7 +111,7 @@ export class Executor {
 
   /** Settles a job that has not started. */
   drop(job: ClaimedJob, order: Order): void {
-    this.#options.settle([outcome(job, cancelled(job, asError(order), this.#options))]);
+    this.#options.settle([{ job, ending: cancelled(job, asError(order), this.#options) }]);
   }
 
   /** Tells every running body to stop. */
@@ -124,13 +124,13 @@ export class Executor {
 
   /** Hands back what runs on in spite of `abort`; its late outcome is dropped. */
   giveUp(): void {
-    const given: Outcome[] = [];
+    const given: Ended[] = [];
     for (const running of this.#running) {
       this.#disarm(running);
       for (const attempt of running.attempts) {
         if (attempt.settled) continue;
         attempt.settled = true;
-        given.push(outcome(attempt.job, givenUp(attempt, this.#options)));
+        given.push({ job: attempt.job, ending: givenUp(attempt, this.#options) });
       }
     }
     this.#running.clear();
@@ -237,14 +237,14 @@ export class Executor {
   #conclude(running: Running, ends: readonly (Settled | undefined)[]): void {
     const { clock, observe, settle } = this.#options;
     const took = observe ? clock.monotonic() - running.startedAt : 0;
-    const outcomes: Outcome[] = [];
+    const ended: Ended[] = [];
     running.attempts.forEach((attempt, i) => {
       const end = ends[i];
       if (attempt.settled || !end) return;
       attempt.settled = true;
-      outcomes.push(outcome(attempt.job, conclude(attempt, end, running.definition, took, this.#options)));
+      ended.push({ job: attempt.job, ending: conclude(attempt, end, running.definition, took, this.#options) });
     });
-    settle(outcomes);
+    settle(ended);
   }
 
   #disarm({ deadlines }: Running): void {
@@ -259,8 +259,4 @@ export function isFor(order: Order, job: ClaimedJob): boolean {
 
 function asError({ reason }: Order): MillraceError<'JOB_CANCELLED'> {
   return new MillraceError('JOB_CANCELLED', { reason });
-}
-
-function outcome({ id, claim }: ClaimedJob, ending: Ending): Outcome {
-  return { id, claim, ending };
 }

@@ -96,7 +96,7 @@ export class JobServer extends Service {
         threads,
         reporter,
         leftBehind,
-        settle: (outcomes) => settler.settle(outcomes),
+        settle: (ended) => settler.settle(ended),
         orderFor: (job) => orders.for(job),
       });
       const line = new Ring<Work>();
