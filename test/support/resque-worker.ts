@@ -4,7 +4,7 @@
  *   claimed    kills itself when the AFTERth claim has been answered, before anything of it runs
  *   started    in the AFTERth job
  *   done       when the AFTERth outcomes are about to be sent
- *   settling   when they have been sent, before the answer
+ *   settling   when they are settled in Redis, before the server hears of it
  *   until      does not kill itself; ends on SIGTERM
  *   stuck      runs a job that never ends, says so, and ends on SIGTERM without waiting for it
  *
@@ -41,8 +41,10 @@ const dying: Partial<Backend> = {
   settle(server, outcomes) {
     reach('done');
     const answer = opened.settle(server, outcomes);
-    // The command is on its way when the event loop has come round.
-    if (step === 'settling') setImmediate(() => reach('settling'));
+    answer.then(
+      () => reach('settling'),
+      () => undefined, // told to the server
+    );
     return answer;
   },
 };
@@ -58,7 +60,8 @@ const server = new JobServer({
   jobs: [count, stuck],
   queues: ['low'],
   workers: 4,
-  lease: 1_000,
+  // Those that are killed rescue nobody: whoever started them sees what they held.
+  lease: step === 'until' ? 1_000 : 60_000,
   pollInterval: 20,
   stopDeadline: 0,
 });
