@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
+import type { JobFilter } from '../backend/filter.ts';
 import { MemoryBackend } from '../backend/memory/memory.ts';
 import { VirtualClock } from '../clock.ts';
+import { isError } from '../errors.ts';
 import { defineJob } from '../job/job.ts';
 import { losslessJson } from '../job/lossless-json.ts';
 import { Client } from './client.ts';
@@ -92,6 +94,31 @@ describe('Inspector', () => {
     assert.deepEqual([mails?.available, mails?.discarded, mails?.cancelled], [1_300, 0, 0]);
   });
 
+  it('acts on every job only when that is said: a filter that names nothing may be a mistake', async () => {
+    const { inspector, fill } = await setup();
+    await fill(3);
+    const nothing = ['', '  ', {}, undefined, { where: [] }, { queue: undefined, ids: undefined }] as (
+      | string
+      | JobFilter
+    )[];
+    for (const filter of nothing) {
+      for (const call of [
+        inspector.retry(filter),
+        inspector.retry(filter, { rate: { limit: 1, per: 1 } }),
+        inspector.cancel(filter, 'test'),
+        inspector.discard(filter, 'test', { all: false }),
+        inspector.remove(filter, { limit: 1 }),
+      ]) {
+        await assert.rejects(call, (error) => isError(error, 'OPTION_INVALID') && error.fields.option === 'filter');
+      }
+    }
+    assert.equal((await inspector.queues())[0]?.available, 3);
+    assert.equal(await inspector.remove({ states: [] }), 0);
+    assert.equal(await inspector.discard('', 'test', { all: true }), 3);
+    assert.equal(await inspector.retry({}, { all: true, limit: 1 }), 1);
+    assert.equal(await inspector.remove({}, { all: true }), 3);
+  });
+
   it('retries at a rate, spread over time across pages', async () => {
     const { clock, backend, inspector, fill } = await setup();
     await fill(2_100);
@@ -102,7 +129,7 @@ describe('Inspector', () => {
       (await backend.list({ where: [{ path: ['n'], is: '=', value: Number(text) }] })).jobs[0]?.runAt;
     for (const n of [0, 1, 999, 1_000, 2_099]) assert.equal(await at(String(n)), start + n * 10, `job ${n}`);
     const wrong = { rate: { limit: 0, per: 1 } };
-    await assert.rejects(inspector.retry('', wrong), { code: 'MILLRACE_OPTION_INVALID' });
+    await assert.rejects(inspector.retry('queue:mail', wrong), { code: 'MILLRACE_OPTION_INVALID' });
   });
 
   it('pauses, resumes and sets queues, and knows the servers', async () => {
@@ -124,7 +151,7 @@ describe('Inspector', () => {
     await assert.rejects(inspector.find('vip'), { code: 'MILLRACE_FILTER_INVALID' });
     await assert.rejects(inspector.remove('stat:discarded'), { code: 'MILLRACE_FILTER_INVALID' });
     await assert.rejects(inspector.find('', { limit: 0 }), { code: 'MILLRACE_OPTION_INVALID' });
-    await assert.rejects(inspector.remove('', { max: 1 } as object), { code: 'MILLRACE_OPTION_UNKNOWN' });
+    await assert.rejects(inspector.remove('queue:mail', { max: 1 } as object), { code: 'MILLRACE_OPTION_UNKNOWN' });
   });
 });
 

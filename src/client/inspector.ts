@@ -6,7 +6,8 @@
  *
  * Jobs are chosen by filter words (words.ts) or by a JobFilter. An action goes through the backend page by page, so each
  * call is short and nothing is held; it resolves to how many jobs it acted on. One that rejects half way has acted on the
- * pages before that.
+ * pages before that. A filter that narrows nothing means every job to a look, and is refused by an action, which cannot be
+ * undone: an empty field of a form would do. Whoever means every job says `all: true`.
  */
 import type { Backend } from '../backend/backend.ts';
 import type { Action, JobFilter } from '../backend/filter.ts';
@@ -48,6 +49,8 @@ export interface Found<View = JobView> {
 export interface ActOptions {
   /** Acts on at most this many jobs, the oldest. Integer from 1. Default: all. */
   readonly limit?: number;
+  /** The filter may be empty, and means every job then. Default false: an empty one is refused with OPTION_INVALID. */
+  readonly all?: boolean;
   /** Stops between two pages and rejects with its reason. */
   readonly signal?: AbortSignal;
 }
@@ -159,10 +162,11 @@ export class Inspector {
 
   /** @param actionAfter what to do with a page, given how many jobs were acted on before it */
   async #act(filter: string | JobFilter, options: ActOptions, actionAfter: (done: number) => Action): Promise<number> {
-    assertKnown(options, { limit: true, signal: true });
-    const { limit = Number.MAX_SAFE_INTEGER, signal } = options;
+    assertKnown(options, { limit: true, all: true, signal: true });
+    const { limit = Number.MAX_SAFE_INTEGER, all = false, signal } = options;
     assertLimit(limit);
     const wanted = this.#filter(filter);
+    assertOption('filter', filter, all || !isEveryJob(wanted), 'one that narrows, unless `all: true` says every job');
     let done = 0;
     let after: string | undefined;
     do {
@@ -182,6 +186,10 @@ export class Inspector {
   #view(record: JobRecord): JobView {
     return new JobView(record, this.#jobs.get(record.name)?.codec ?? json);
   }
+}
+
+function isEveryJob({ where = [], ...rest }: JobFilter = {}): boolean {
+  return where.length === 0 && Object.values(rest).every((value) => value === undefined);
 }
 
 function assertLimit(limit: number): void {
