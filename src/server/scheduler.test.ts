@@ -125,6 +125,40 @@ describe('Scheduler', () => {
     await end();
   });
 
+  it('fires in calls of a bounded size, however many schedules have missed however much', async () => {
+    const { clock, backend, start, put, ticks, record, end } = await setup();
+    const from = clock.now();
+    const calls: { count: number; bytes: number }[] = [];
+    const counting = altered(backend, {
+      fire: (firings) => {
+        const sizes = firings.flatMap(({ jobs }) => jobs.map(({ payload }) => payload.byteLength));
+        calls.push({ count: firings.length, bytes: sizes.reduce((sum, size) => sum + size, 0) });
+        return backend.fire(firings);
+      },
+    });
+    const payload = Buffer.alloc(1 << 20, ' ');
+    const larger = Buffer.alloc(20 << 20, ' ');
+    for (const key of ['one', 'two', 'larger']) {
+      await put(key, { every: 60_000, anchor: from, catchUp: 'all', limit: key === 'larger' ? 2 : 20 });
+      const { job, ...rest } = (await record(key)) ?? assert.fail();
+      await backend.putSchedule({ ...rest, job: { ...job, payload: key === 'larger' ? larger : payload } });
+    }
+    for (let i = 0; i < 3; i++) await put(`many ${i}`, { every: 1_000, anchor: from, catchUp: 'all', limit: 900 });
+    await clock.advance(60 * 60_000);
+    start({ backend: counting });
+    const keys = (await backend.schedules()).map(({ key }) => key);
+    await until(async () => (await backend.schedules()).every(({ nextAt }) => nextAt === undefined));
+    const made = await Promise.all(keys.map(async (key) => [key, (await ticks(key)).length]));
+    const expected = { one: 20, two: 20, larger: 2, 'many 0': 900, 'many 1': 900, 'many 2': 900 };
+    assert.deepEqual(Object.fromEntries(made), expected);
+    for (const { count, bytes } of calls) {
+      assert.ok(count <= 1_024, `${count} firings in a call`);
+      assert.ok(bytes <= 16 << 20 || count === 1, `${bytes} bytes in a call of ${count}`);
+    }
+    assert.ok(calls.length < 20, `${calls.length} calls`);
+    await end();
+  });
+
   it('makes no job of ticks that are too late with skip, and one of each that is not', async () => {
     const { clock, start, put, ticks, ears, record, end } = await setup();
     const from = clock.now();

@@ -7,8 +7,8 @@
  * backend takes it only while that is still the next one. What is due is said by the backend's clock, so a server whose
  * own clock is wrong fires nothing early and nothing twice.
  *
- * Ticks that nobody was there for are made good as the rule's `catchUp` says: at most 1,000 of a schedule in one call, and
- * on it goes until it has caught up. An idle scheduler costs one look a minute.
+ * Ticks that nobody was there for are made good as the rule's `catchUp` says: at most 1,000 or so in one call, and fewer when
+ * their payloads are large; on it goes until it has caught up. An idle scheduler costs one look a minute.
  */
 import type { Backend, NewJob } from '../backend/backend.ts';
 import type { Firing, Schedule, ScheduleRecord } from '../backend/schedule.ts';
@@ -37,8 +37,10 @@ export interface SchedulerOptions {
 const MAX_SLEEP = 60_000;
 /** Schedules in one look. */
 const MANY = 100;
-/** Ticks of one schedule in one step. */
-const MAX_TICKS = 1_000;
+/** In one call, unless a single job is larger: as much as a claim may bring. */
+const MAX_BYTES = 16 * 1024 * 1024;
+/** What a firing weighs beside its payload; so this bounds their number too. */
+const FIRING_BYTES = 16 * 1024;
 /** Parsed rules that are kept. */
 const MAX_RULES = 1_000;
 /** Others were faster with all of them: no need to look again at once. */
@@ -108,7 +110,7 @@ export class Scheduler {
       else (this.#hopeless.has(record.key) ? alone : together).push(firingsOf(record, rule, now));
     }
     const fired: boolean[] = [];
-    if (together.length > 0) fired.push(...(await this.#fire(together, hopeless)));
+    for (const call of inCalls(together)) fired.push(...(await this.#fire(call, hopeless)));
     for (const firings of alone) fired.push(...(await this.#fire([firings], hopeless)));
     this.#hopeless = hopeless;
     if (fired.includes(true)) return 0;
@@ -182,6 +184,26 @@ export class Scheduler {
   }
 }
 
+/** One after the other, as many in a call as may be. */
+function inCalls(schedules: readonly (readonly Firing[])[]): (readonly Firing[])[][] {
+  const calls: (readonly Firing[])[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const firings of schedules) {
+    const more = firings.length * weigh(firings[0]?.jobs[0]);
+    if (bytes + more > MAX_BYTES) {
+      calls.push([]);
+      bytes = 0;
+    }
+    calls.at(-1)?.push(firings);
+    bytes += more;
+  }
+  return calls;
+}
+
+function weigh(job: { readonly payload: Uint8Array } | undefined): number {
+  return FIRING_BYTES + (job?.payload.byteLength ?? 0);
+}
+
 /** The steps that bring a schedule from its due tick as far as one call may. */
 function firingsOf(record: ScheduleRecord, rule: ParsedRule, now: number): Firing[] {
   const { key, fired, job, nextAt: due } = record;
@@ -193,8 +215,9 @@ function firingsOf(record: ScheduleRecord, rule: ParsedRule, now: number): Firin
   }
   const inTime = now - rule.lateness;
   if (due < inTime) return [{ key, tick: due, jobs: [], nextAt: nextTick(rule, Math.ceil(inTime) - 1, fired) }];
+  const most = Math.max(1, Math.floor(MAX_BYTES / weigh(job)));
   // A firing per tick, each of which begins where the one before ended.
-  return ticksUpTo(rule, due, now, Math.min(MAX_TICKS, rule.limit - fired)).map((tick, i) => ({
+  return ticksUpTo(rule, due, now, Math.min(most, rule.limit - fired)).map((tick, i) => ({
     key,
     tick,
     jobs: [jobOf(key, job, tick)],
