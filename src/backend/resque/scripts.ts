@@ -1,5 +1,5 @@
 /** The scripts of the Resque backend: see ../redis/scripts.ts. KEYS[1] is the namespace with its colon. */
-import { library } from '../redis/scripts.ts';
+import { scriptsOf } from '../redis/scripts.ts';
 
 const jobs = ['base', 'notes', 'jobs'] as const;
 const workers = [...jobs, 'workers'] as const;
@@ -25,7 +25,7 @@ const commands = {
 
 export type Command = keyof typeof commands;
 
-export const scriptOf = library<Command>({
+export const scriptOf = scriptsOf<Command>({
   folder: new URL('./lua/', import.meta.url),
   commands,
   growing: new Set(['add', 'configure']),

@@ -1,5 +1,5 @@
 /** The scripts of the Sidekiq backend; see `redis/scripts.ts`. KEYS[1] is `<namespace>millrace:`. */
-import { library } from '../redis/scripts.ts';
+import { scriptsOf } from '../redis/scripts.ts';
 
 /** What each command is made of, besides itself. */
 const commands = {
@@ -42,4 +42,4 @@ const reading: ReadonlySet<Command> = new Set([
   'crashes',
 ]);
 
-export const scriptOf = library({ folder: new URL('./lua/', import.meta.url), commands, growing, reading });
+export const scriptOf = scriptsOf({ folder: new URL('./lua/', import.meta.url), commands, growing, reading });

@@ -8,10 +8,11 @@
  * Costs one timer per connection. Nothing here keeps the process alive.
  */
 import type { Clock, Timer } from '../../../clock.ts';
+import { toError } from '../../../errors.ts';
 import { type Access, type Place, readTls, showPlace } from './address.ts';
 import { Confirmations, type Waiting, type Waits } from './confirm.ts';
-import { type Arguments, type DriverClient, loadDriver } from './driver.ts';
-import type { Script } from './link.ts';
+import { type Arguments, type DriverClient, isReply, loadDriver } from './driver.ts';
+import type { Library, Script } from './link.ts';
 
 export interface ConnectionOptions {
   readonly clock: Clock;
@@ -30,7 +31,9 @@ export class Connection {
   readonly place: Place;
   readonly #client: DriverClient;
   readonly #options: ConnectionOptions;
-  readonly #scripts = new Map<string, Promise<unknown>>();
+  /** Scripts and libraries on their way, by digest and name. */
+  readonly #loading = new Map<string, Promise<unknown>>();
+  #takesLibraries = true;
   #confirmations: Confirmations | undefined;
   /** The last change of what is subscribed to. */
   #changes: Promise<unknown> = Promise.resolve();
@@ -93,18 +96,46 @@ export class Connection {
   }
 
   /**
-   * Gives the server the text of a script, by running it without keys, for which scripts do nothing: Redis 6 would bring one
-   * that was given with SCRIPT LOAD to its replicas, and back after a restart. However many calls miss it, it goes over once.
+   * Gives the server the library of a script, or its text, by running it without keys, for which scripts do nothing: Redis 6
+   * would bring one that was given with SCRIPT LOAD to its replicas, and back after a restart. However many calls miss it, it
+   * goes over once. A server that refuses a library is given scripts from then on.
    */
-  load({ sha, text, prelude }: Script, key: string): Promise<unknown> {
-    const known = this.#scripts.get(sha);
+  load(script: Script, key: string): Promise<unknown> {
+    const library = this.#takesLibraries ? script.library : undefined;
+    const name = library?.name ?? script.sha;
+    const known = this.#loading.get(name);
     if (known) return known;
-    const prepared = prelude === undefined ? Promise.resolve() : this.send(['EVAL', prelude, '1', key]);
-    const loading = prepared.then(() => this.send(['EVAL', text, '0']));
-    const forget = () => void this.#scripts.delete(sha);
-    this.#scripts.set(sha, loading);
+    const loading = library ? this.#loadLibrary(library) : this.#loadScript(script, key);
+    const forget = () => void this.#loading.delete(name);
+    this.#loading.set(name, loading);
     loading.then(forget, forget);
     return loading;
+  }
+
+  /** What the server is told to run, without its keys and arguments. */
+  callOf({ library, name, sha }: Script): Arguments {
+    return library && this.#takesLibraries ? ['FCALL', `${library.name}_${name}`] : ['EVALSHA', sha];
+  }
+
+  /** From now on it is given scripts instead. */
+  refuseLibraries(): void {
+    this.#takesLibraries = false;
+  }
+
+  async #loadScript({ text, prelude }: Script, key: string): Promise<void> {
+    if (prelude !== undefined) await this.send(['EVAL', prelude, '1', key]);
+    await this.send(['EVAL', text, '0']);
+  }
+
+  async #loadLibrary({ text }: Library): Promise<void> {
+    try {
+      await this.send(['FUNCTION', 'LOAD', text]);
+    } catch (error) {
+      // Somebody else was faster.
+      if (/already exists/.test(toError(error).message)) return;
+      if (isReply(error)) this.refuseLibraries();
+      throw error;
+    }
   }
 
   /** Resolves when what was sent so far in this turn is where `waits` wants it. */

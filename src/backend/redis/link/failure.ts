@@ -34,12 +34,15 @@ export type Verdict =
       readonly reason: string;
     }
   | { readonly kind: 'no script'; readonly reason: string }
+  /** It knows no libraries, or lets nobody use them. It has done nothing. */
+  | { readonly kind: 'no functions'; readonly reason: string }
   /** Again would be no better. */
   | { readonly kind: 'final'; readonly error: Error };
 
 const later = new Set(['LOADING', 'BUSY', 'TRYAGAIN', 'CLUSTERDOWN', 'MASTERDOWN', 'NOREPLICAS']);
 const elsewhere = new Set(['READONLY', 'UNBLOCKED']);
 const refused = new Set(['NOAUTH', 'WRONGPASS', 'NOPERM', 'NOPROTO', 'DENIED']);
+const noFunctions = /^(NOPERM .*'fcall'|ERR unknown command '?fcall)/i;
 /** Inside a script the rights of its user are told without a code. */
 const refusedInside = /^ERR (The user executing the script can't|ACL failure in script)/;
 
@@ -52,7 +55,8 @@ export function judge(thrown: unknown, backend: string): Verdict {
   const reason = complaint(cause.message);
   const [code = '', first = '', ...rest] = reason.split(' ');
   if (code === 'MILLRACE') return { kind: 'final', error: new ScriptError(first, rest.join(' ')) };
-  if (code === 'NOSCRIPT') return { kind: 'no script', reason };
+  if (code === 'NOSCRIPT' || reason === 'ERR Function not found') return { kind: 'no script', reason };
+  if (noFunctions.test(reason)) return { kind: 'no functions', reason };
   if (code === 'MOVED' || code === 'ASK') {
     const [, host = '', port] = /^(.*):(\d+)$/.exec(rest[0] ?? '') ?? [];
     return { kind: 'moved', once: code === 'ASK', host, port: Number(port), reason };
@@ -69,14 +73,15 @@ export function judge(thrown: unknown, backend: string): Verdict {
 }
 
 /**
- * The complaint itself, without what a script adds to it. Since Redis 7: `OOM command … script: <sha>, on @user_script:3.`
+ * The complaint itself, without what a script adds to it. Since Redis 7: `OOM command … script: <sha>, on @user_script:3.`, in
+ * a library `script: <function>, on @user_function:3.`
  * Before: `ERR Error running script (call to f_<sha>): @user_script:3: @user_script: 3: -OOM command …`
  */
 function complaint(message: string): string {
   return message
     .replace(/^ERR Error running script \(call to \S+\): (?:@user_script: ?\d+: )*-?/, '')
     .replace(/^ERR (?=MILLRACE )/, '')
-    .replace(/,? script: \w+, on @user_script:\d+\.?$/, '');
+    .replace(/,? script: \w+, on @user_(script|function):\d+\.?$/, '');
 }
 
 /** Several addresses of one host that all fail make an error without a message of its own. */

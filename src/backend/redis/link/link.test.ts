@@ -85,6 +85,44 @@ describe('a link to one server', () => {
     assert.equal(await statOf('commandstats', 'eval'), 1);
   });
 
+  /** As `echo`; `answer` makes one library differ from others. */
+  const inLibrary = (answer: string, register = true): Script => {
+    const name = `test_${createHash('sha1').update(answer).digest('hex')}`;
+    const code = `redis.register_function('${name}_test', function(keys, args) return ${answer} end)`;
+    return { ...echo, library: { name, text: `#!lua name=${name}\n${register ? code : 'nothing.at.all()'}` } };
+  };
+
+  it('gives a library to the server once, when it is not there, and calls its functions', async () => {
+    const links = [await openLink(), await openLink()];
+    const script = inLibrary("'called with ' .. keys[1] .. args[1]");
+    for (let n = 0; n < 2; n++) {
+      await server.command('FUNCTION', 'FLUSH');
+      await server.command('CONFIG', 'RESETSTAT');
+      const calls = Array.from({ length: 50 }, (_, i) => (links[i % 2] as Link).run(script, '{a}:', Buffer.from('x')));
+      assert.ok((await Promise.all(calls)).every((answer) => String(answer) === 'called with {a}:x'));
+      assert.ok((await statOf('commandstats', 'function|load')) <= links.length);
+      assert.equal(await statOf('commandstats', 'evalsha'), 0);
+    }
+  });
+
+  it('gives scripts to a server that lets nobody call functions or load libraries, or cannot', async () => {
+    await server.command('ACL', 'SETUSER', 'caller', 'on', '>pw', '~*', '&*', '+@all', '-function|load');
+    await server.command('ACL', 'SETUSER', 'loader', 'on', '>pw', '~*', '&*', '+@all', '-fcall');
+    for (const [user, text] of [
+      ['caller', '1'],
+      ['loader', '2'],
+      ['default', '3'],
+    ] as const) {
+      const link = await openLink(user === 'default' ? server.url : server.url.replace('//', `//${user}:pw@`));
+      const script = inLibrary(text, user !== 'default');
+      const calls = Array.from({ length: 50 }, () => link.run(script, '{a}:', Buffer.from('x')));
+      assert.ok(
+        (await Promise.all(calls)).every((answer) => String(answer) === 'x'),
+        user,
+      );
+    }
+  });
+
   it('rejects with what a script refuses, and with what is wrong in it, at once', async () => {
     const link = await openLink();
     const refuse = script("return redis.error_reply('MILLRACE SERVER_UNKNOWN host 17')");

@@ -15,7 +15,7 @@ import { ClusterRoute } from './clustered.ts';
 import type { Waits } from './confirm.ts';
 import type { Connection } from './connection.ts';
 import { type Arguments, loadDriver } from './driver.ts';
-import { judge } from './failure.ts';
+import { judge, type Verdict } from './failure.ts';
 import { assertFit, evictionOf, readInfo, type ServerFacts } from './info.ts';
 import { delayAfter, longestDelay } from './reconnect.ts';
 import type { Route } from './route.ts';
@@ -29,6 +29,13 @@ export interface Script {
   readonly sha: string;
   /** Run before it on a server that did not know it, with the same key: such a server was started or promoted since. */
   readonly prelude?: string;
+  /** Where it is a function, called `<library>_<name>`, for servers that take libraries. */
+  readonly library?: Library;
+}
+
+export interface Library {
+  readonly name: string;
+  readonly text: string;
 }
 
 export interface Link {
@@ -88,6 +95,9 @@ class Call {
     this.reason = what;
   }
 }
+
+/** Verdicts after which the same server, or the right one, is asked without a pause; a few times. */
+const atOnce: ReadonlySet<Verdict['kind']> = new Set(['moved', 'no script', 'no functions']);
 
 /** Sends it once, on a connection. */
 type Work<T> = (connection: Connection, call: Call) => Promise<T>;
@@ -151,8 +161,8 @@ class RedisLink implements Link {
     // While a slot is on its way to another node its keys are here and there, and a script would find half of them. Two
     // keys that are never there make both nodes refuse it (TRYAGAIN) until the slot has arrived.
     const keys = this.isCluster ? ['2', key, `${key}nothing`] : ['1', key];
-    const args = ['EVALSHA', script.sha, ...keys, bytes];
-    const evaluate: Work<Buffer> = (connection) => connection.send(args) as Promise<Buffer>;
+    const evaluate: Work<Buffer> = (connection) =>
+      connection.send([...connection.callOf(script), ...keys, bytes]) as Promise<Buffer>;
     return this.#call(key, this.#waits ? confirmed(evaluate, key, this.#waits) : evaluate, script);
   }
 
@@ -294,12 +304,14 @@ class RedisLink implements Link {
           detour = this.#route.moved(station, verdict, verdict.once);
         } else if (verdict.kind === 'no script' && script && connection) {
           await connection.load(script, key as string).catch(() => undefined); // the next try tells why
+        } else if (verdict.kind === 'no functions') {
+          connection?.refuseLibraries();
         } else if (verdict.kind === 'elsewhere') {
           connection?.drop(verdict.reason);
         } else if (verdict.kind === 'lost' && station && connection?.isOver !== false) {
           continue; // the next connection comes after a pause of its own
         }
-        if (failures < 4 && (verdict.kind === 'moved' || verdict.kind === 'no script')) continue;
+        if (failures < 6 && atOnce.has(verdict.kind)) continue;
       }
       await this.#pause(call, failures);
     }

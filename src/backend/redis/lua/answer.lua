@@ -1,8 +1,7 @@
 -- Who is told, and the end of a script.
 
-local heard = {}
--- What else is to be written before the answer.
-local endings = {}
+local heard
+onStart(function() heard = {} end)
 
 local function wake(q) heard['q:' .. q.name] = true end
 local function news() heard['news'] = true end
@@ -29,7 +28,7 @@ end
 -- The last words of a script: writes what was only noted, tells who listens, and packs the answer.
 -- `kept`: what to answer a repeat with, if that is not the answer itself.
 local function answer(value, kept)
-  for _, write in ipairs(endings) do write() end
+  for _, write in ipairs(ends) do write() end
   saveQueues()
   saveStatuses()
   saveRemoved()

@@ -1,4 +1,4 @@
--- What every script begins with: what was asked, and the moment.
+-- What every command begins with.
 --
 -- Keys of a shard, all behind its hash tag (KEYS[1], '{tag}:'):
 --
@@ -14,26 +14,33 @@
 --   once, forgetting   see once.lua                           and in a cluster: stamp, intents, intended, where, keeper:<key>,
 --                                                             cursors, numbered, runs, runs:<shard>
 
-local call = redis.call
-local prefix = KEYS[1]
-local ask = cmsgpack.unpack(ARGV[1])
+local call, prefix, ask, now
+-- Where the answers of who asks are kept; nil for a call that bears being done twice.
+local answers
+local STATUS, EXTRAS, OWN
 
--- The server's clock, ms; tests bring their own.
-local now = ask.now
-if not now then
-  local time = call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
+-- A server may make all functions once and call them often, so what belongs to one call is made by `starts`, in their order;
+-- `ends` write what was only noted.
+local starts, ends = {}, {}
+local function onStart(make) starts[#starts + 1] = make end
+local function onEnd(write) ends[#ends + 1] = write end
 
--- A call that was sent again, because its answer got lost, is answered as the first time. The last 64 answers of a process
--- are kept, and a process has fewer calls under way.
-local answers = ask.who and prefix .. 'answers:' .. ask.who
-if answers then
-  local seen = call('HGET', answers, ask.turn % 64)
+-- What was asked, and the moment. Returns the answer of a call that was sent again because its answer got lost: that of the
+-- first time. The last 64 answers of a process are kept, and a process has fewer calls under way.
+local function receive(key, request)
+  call, prefix, ask = redis.call, key, cmsgpack.unpack(request)
+  STATUS, EXTRAS, OWN = prefix .. 'status', prefix .. 'extras', prefix .. 'own'
+  -- The server's clock, ms; tests bring their own.
+  now = ask.now
+  if not now then
+    local time = call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  answers = ask.who and prefix .. 'answers:' .. ask.who
+  local seen = answers and call('HGET', answers, ask.turn % 64)
   if seen and struct.unpack('>d', seen) == ask.turn then return string.sub(seen, 9) end
+  for _, make in ipairs(starts) do make() end
 end
-
-local STATUS, EXTRAS, OWN = prefix .. 'status', prefix .. 'extras', prefix .. 'own'
 
 -- Fixed width, so that members of a sorted set with equal scores stand in order of arrival.
 local function pad(number) return string.format('%015d', number) end

@@ -1,13 +1,8 @@
 -- All that can become of a job, as in memory/store.ts.
---
--- Made when it is first asked for: most scripts that may need it do not, and to make its functions takes longer than a small
--- script runs.
 
-local madeFates
+local fates = {}
 
-local function fates()
-  if madeFates then return madeFates end
-
+do
   local PROBATION = 60000
 
   -- A job that does not run any more has neither server nor order.
@@ -31,9 +26,9 @@ local function fates()
   end
 
   -- A job that does not run goes. `isTraced`: on its own way, not on somebody's word.
-  local function remove(job, isTraced)
+  function fates.remove(job, isTraced)
     exit(job)
-    if job.facts and job.facts.unique then uniques().delete(job, isTraced) end
+    if job.facts and job.facts.unique then uniques.delete(job, isTraced) end
     forget(job)
     if job.key then wake(job.queue) end
   end
@@ -51,7 +46,7 @@ local function fates()
   end
 
   -- Ended from outside.
-  local function stop(job, state, reason)
+  function fates.stop(job, state, reason)
     remember(job, { attempt = job.attempt, at = now, message = reason })
     finish(job, state, nil, reason)
   end
@@ -75,7 +70,7 @@ local function fates()
     tell(job, 'completed')
     if q.settings.concurrency or job.key then wake(q) end
     if not (job.facts and job.facts.keepFor) then
-      remove(job, true)
+      fates.remove(job, true)
       return
     end
     exit(job)
@@ -94,14 +89,14 @@ local function fates()
   local function orderOf(job) return job.ordered and extras(job).order end
 
   -- A running job ends, or will run again.
-  local function settle(job, ending)
+  function fates.settle(job, ending)
     local kind, error = ending.kind, ending.error
     if error then remember(job, error) end
     local order = orderOf(job)
     local isAgain = kind == 'returned' or kind == 'snoozed' or (kind == 'failed' and ending.retryAt)
     -- It was asked to stop while it ended: another run is what nobody wants.
     if order and isAgain then
-      stop(job, 'cancelled', order)
+      fates.stop(job, 'cancelled', order)
     elseif kind == 'completed' then
       complete(job, ending.result)
     elseif kind == 'returned' then
@@ -119,7 +114,7 @@ local function fates()
   end
 
   -- The server of a running job is gone; `crash`: not on purpose, with what to write into the history.
-  local function dismiss(job, crash)
+  function fates.dismiss(job, crash)
     local order = orderOf(job)
     local maxCrashes = job.queue.settings.maxCrashes
     if crash then
@@ -127,7 +122,7 @@ local function fates()
       remember(job, { attempt = job.attempt, at = now, message = crash.message, code = crash.codes[1] })
     end
     if order then
-      stop(job, 'cancelled', order)
+      fates.stop(job, 'cancelled', order)
     elseif crash and job.crashes >= maxCrashes then
       local message = crash.quarantined[1] .. string.format('%d', job.crashes) .. crash.quarantined[2]
       remember(job, { attempt = job.attempt, at = now, message = message, code = crash.codes[2] })
@@ -140,7 +135,7 @@ local function fates()
   end
 
   -- A job that waits or has ended runs again at `runAt`; one that has ended starts over.
-  local function retry(job, runAt)
+  function fates.retry(job, runAt)
     exit(job)
     if isEnded(job.state) then
       job.attempt, job.crashes, job.endedAt = 1, 0, nil
@@ -169,7 +164,7 @@ local function fates()
   end
 
   -- A waiting job with other content; `to`: payload, priority, maxAttempts, tags, headers (false: none), runAt.
-  local function change(job, to)
+  function fates.change(job, to)
     exit(job)
     if to.priority then job.priority = to.priority end
     if to.maxAttempts then job.maxAttempts = to.maxAttempts end
@@ -190,26 +185,26 @@ local function fates()
   end
 
   -- The job that a new one's id or rule leads to, or nil and the ref of one that is gone.
-  local function earlier(q, facts, rule)
+  function fates.earlier(q, facts, rule)
     local same = facts and facts.id and find(facts.id)
     if same then return same end
-    if rule and q then return uniques().find(q, rule) end
+    if rule and q then return uniques.find(q, rule) end
     return nil
   end
 
   -- What a unique rule makes of the job that is there.
-  local function renew(job, new)
+  function fates.renew(job, new)
     local mode = new.rule and new.rule.mode
     if not mode or mode == 'keep' or not isWaiting(job.state) then return end
     local facts = new.facts or {}
     local to = { payload = new.payload, priority = new.priority, tags = facts.tags or false, headers = facts.headers or false }
     if mode == 'debounce' then to.runAt = new.runAt or now end
-    change(job, to)
+    fates.change(job, to)
   end
 
   -- A new job that does not go to `fresh:`, or (`isFresh`) that others have to know of. Its record is written by the caller,
   -- and its place in `fresh:`.
-  local function store(number, rec, isFresh)
+  function fates.store(number, rec, isFresh)
     local job = decoded(number, rec)
     if job.runAt > now then job.state = 'scheduled' end
     if job.facts and job.facts.id then call('HSET', OWN, job.facts.id, number) end
@@ -218,13 +213,7 @@ local function fates()
       enter(job)
       save(job)
     end
-    if job.facts and job.facts.unique then uniques().put(job) end
+    if job.facts and job.facts.unique then uniques.put(job) end
     tell(job, 'added')
   end
-
-  madeFates = {
-    settle = settle, dismiss = dismiss, stop = stop, retry = retry, remove = remove, change = change, earlier = earlier,
-    renew = renew, store = store,
-  }
-  return madeFates
 end

@@ -3,7 +3,7 @@
 -- ask.filter: queue, name, key, tag, addedFrom, addedBefore; states (a list); ask.action and ask.meant: only jobs to which
 -- that action has a meaning; `meant` lists the states that have to be named to be run again, and were.
 
-local filter = ask.filter or {}
+local filter, states, meant
 
 local function setOf(list)
   if not list then return nil end
@@ -12,7 +12,10 @@ local function setOf(list)
   return set
 end
 
-local states, meant = setOf(filter.states), setOf(ask.meant) or {}
+local function readFilter()
+  filter = ask.filter or {}
+  states, meant = setOf(filter.states), setOf(ask.meant) or {}
+end
 
 local function contains(list, wanted)
   for _, each in ipairs(list or {}) do if each == wanted then return true end end

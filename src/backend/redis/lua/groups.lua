@@ -10,11 +10,16 @@
 -- Places count from 1. The answer: `first`, the number of the first new job; the others follow it in their order. `existing`:
 -- place -> ref of the job that was there. `others`: place of a group -> what became of it, when its jobs were not stored.
 
-local asked = {}
-for i, each in ipairs(ask.templates) do asked[i] = { queue = each[1], name = each[2], priority = each[3], maxAttempts = each[4] } end
+local asked, more, limits, onces, stored, plain, heads
 
-local more, limits, onces = sparse(ask.more), sparse(ask.limits), sparse(ask.once)
-local stored = { existing = {}, others = {} }
+local function readGroups()
+  asked, heads = {}, {}
+  for i, each in ipairs(ask.templates) do asked[i] = { queue = each[1], name = each[2], priority = each[3], maxAttempts = each[4] } end
+  more, limits, onces = sparse(ask.more), sparse(ask.limits), sparse(ask.once)
+  stored = { existing = {}, others = {} }
+  -- Jobs that go to `fresh:` and that nobody has to know of wait here to be written together; a run is what goes into one line.
+  plain = { records = {}, runs = {}, refs = {} }
+end
 
 -- Numbers are given in the order of the jobs.
 local function numbersFor(count)
@@ -32,7 +37,7 @@ local function templateNoOf(each)
 end
 
 -- The job that a new one leads to, as of fates.lua.
-local function earlierOf(each, new) return fates().earlier(each.q or findQueue(each.queue), new.facts, new.unique) end
+local function earlierOf(each, new) return fates.earlier(each.q or findQueue(each.queue), new.facts, new.unique) end
 
 -- Whether a job before it in its group, which is not stored yet, will be the one that it leads to.
 local function isRepeated(new, queueName, planned)
@@ -101,9 +106,6 @@ local function joinFresh(q, priority, names)
   q.v[LAST[priority]] = now
 end
 
--- Jobs that go to `fresh:` and that nobody has to know of wait here to be written together; a run is what goes into one line.
-local plain = { records = {}, runs = {}, refs = {} }
-
 local function flushPlain()
   local size = #plain.records
   if size == 0 then return end
@@ -129,8 +131,6 @@ end
 
 -- In a call that goes to several shards each job has a place among those of the others.
 local function stampFor(place) return stampOf(ask.offsets and ask.base + ask.offsets[place]) end
-
-local heads = {}
 
 -- What the records of jobs with nothing but a payload begin with.
 local function headFor(index, stamp)
@@ -177,7 +177,7 @@ local function addOther(place)
   if job then
     stored.existing[#stored.existing + 1] = { place, refOf(job) }
     if refOf(job) ~= (new.facts and new.facts.id) then
-      fates().renew(job, { rule = new.unique, facts = new.facts, payload = ask.payloads[place], priority = each.priority, runAt = new.runAt })
+      fates.renew(job, { rule = new.unique, facts = new.facts, payload = ask.payloads[place], priority = each.priority, runAt = new.runAt })
     end
     return refOf(job)
   elseif ref then
@@ -194,7 +194,7 @@ local function addOther(place)
   putRecords(number, { rec })
   local isFresh = not (facts and facts.key) and not new.runAt and isInOrder(each)
   if isFresh then joinFresh(each.q, each.priority, { text(number) }) end
-  fates().store(number, rec, isFresh)
+  fates.store(number, rec, isFresh)
   wake(each.q)
   return facts and facts.id or number
 end

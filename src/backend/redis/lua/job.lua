@@ -68,7 +68,8 @@ local function decoded(number, rec, status)
 end
 
 -- Statuses that this script writes (false: removes) and servers' jobs that change hands; written at its end, each once.
-local statusWrites, heldWrites = {}, {}
+local statusWrites, heldWrites
+onStart(function() statusWrites, heldWrites = {}, {} end)
 
 local function readStatus(number)
   local written = statusWrites[number]

@@ -9,19 +9,15 @@
 --
 -- q.v.h0 … h9 and q.v.timed are the sizes of the lines; q.v.virtual is virtual time, q.v.finish the last turn of the jobs
 -- without a key. O(log keys) for what changes a head.
---
--- Made when it is first asked for: most scripts that may need it do not, and to make its functions takes longer than a small
--- script runs.
 
-local madeKeys
+local keys = {}
 
-local function keys()
-  if madeKeys then return madeKeys end
-
+do
   local RANK = 2 ^ 49
   local KEY = '>I4I4I4I4ddBdddB'
 
-  local touchedKeys = {}
+  local touched
+  onStart(function() touched = {} end)
 
   local function keyOf(q, name)
     q.keys = q.keys or {}
@@ -58,7 +54,7 @@ local function keys()
       end
     end
   end
-  endings[#endings + 1] = saveKeys
+  onEnd(saveKeys)
 
   local function lineOf(key, stopped) return prefix .. (stopped and 'stopped:' or 'keyed:') .. key.queue.no .. ':' .. key.name end
 
@@ -80,12 +76,12 @@ local function keys()
       key.parked = key.parked + by
     end
     key.isChanged, key.isDropped = true, nil
-    touchedKeys[job.queue.no] = touchedKeys[job.queue.no] or {}
-    touchedKeys[job.queue.no][key.name] = true
+    touched[job.queue.no] = touched[job.queue.no] or {}
+    touched[job.queue.no][key.name] = true
   end
 
   -- A job is in the state that it carries. To be followed by `arrange`, as `exit` is.
-  local function enter(job)
+  function keys.enter(job)
     if not job.key then return end
     local key = keyOf(job.queue, job.key)
     countKeyed(key, job, 1)
@@ -94,7 +90,7 @@ local function keys()
     end
   end
 
-  local function exit(job)
+  function keys.exit(job)
     if not job.key then return end
     local key = keyOf(job.queue, job.key)
     countKeyed(key, job, -1)
@@ -174,15 +170,15 @@ local function keys()
   end
 
   -- After one or many steps: each key stands where it belongs now, and what was so in between has left no mark.
-  local function arrange()
-    for no, names in pairs(touchedKeys) do
+  function keys.arrange()
+    for no, names in pairs(touched) do
       for name in pairs(names) do place(keyOf(loaded[no], name)) end
     end
-    touchedKeys = {}
+    touched = {}
   end
 
   -- The first of the line: its key, or nil when there is no turn to take.
-  local function firstKey(q)
+  function keys.first(q)
     for rank = 0, 9 do
       if q.v[H[rank]] > 0 then
         local first = call('ZRANGE', prefix .. 'heads:' .. q.no .. ':' .. rank, 0, 0)
@@ -193,7 +189,7 @@ local function keys()
   end
 
   -- Keys whose rate allows a job by now stand in line again.
-  local function promote(q)
+  function keys.promote(q)
     while q.v.timed > 0 do
       local first = call('ZRANGE', prefix .. 'timed:' .. q.no, 0, 0, 'WITHSCORES')
       if #first == 0 or tonumber(first[2]) > now then return end
@@ -201,19 +197,19 @@ local function keys()
     end
   end
 
-  local function nextKeyPermit(q)
+  function keys.nextPermit(q)
     if q.v.timed == 0 then return math.huge end
     local first = call('ZRANGE', prefix .. 'timed:' .. q.no, 0, 0, 'WITHSCORES')
     return tonumber(first[2]) or math.huge
   end
 
   -- A clock that was put back may forbid what it allowed before: such a key leaves the line again.
-  local function check(q)
+  function keys.check(q)
     local rate = q.settings.keys.rate
-    local key = rate and firstKey(q)
+    local key = rate and keys.first(q)
     while key and permits(rate, key.fullAt) < 1 do
       place(key)
-      key = firstKey(q)
+      key = keys.first(q)
     end
   end
 
@@ -222,7 +218,7 @@ local function keys()
 
   -- Whose turn it is, given the next job without a key (its number and priority, or nil): the number of the job of a key, or
   -- nil for that one. What the turn costs is charged.
-  local function turn(q, key, plain, plainRank)
+  function keys.turn(q, key, plain, plainRank)
     local rate = q.settings.keys.rate
     if plain then
       local tag = math.max(q.v.virtual, q.v.finish)
@@ -243,13 +239,13 @@ local function keys()
     return head
   end
 
-  local function configure(q)
+  function keys.configure(q)
     local names = call('HKEYS', prefix .. 'keys:' .. q.no)
     for _, name in ipairs(names) do place(keyOf(q, name)) end
   end
 
   -- Forgets idle keys whose bucket is full, at most `limit`; how many.
-  local function tidy(q, limit)
+  function keys.tidy(q, limit)
     if q.v.plain == 0 and q.v.finish ~= 0 then q.v.finish = 0 end
     if limit <= 0 then return 0 end
     local over = call('ZRANGEBYSCORE', prefix .. 'idle:' .. q.no, '-inf', now, 'LIMIT', 0, limit)
@@ -260,18 +256,9 @@ local function keys()
     end
     return #over
   end
-
-  madeKeys = {
-    enter = enter, exit = exit, arrange = arrange, first = firstKey, turn = turn, check = check, promote = promote,
-    nextPermit = nextKeyPermit, configure = configure, tidy = tidy,
-  }
-  return madeKeys
 end
 
--- After one or many steps: each key stands where it belongs now.
-local function arrange()
-  if madeKeys then madeKeys.arrange() end
-end
+local arrange = keys.arrange
 
 -- Whether there is a turn to take, or will be when a rate allows one.
 local function hasKeys(q)

@@ -39,7 +39,7 @@ local function enter(job)
       call('ZADD', prefix .. 'expiring:' .. q.no, job.endedAt + job.facts.keepFor, member)
     end
   end
-  if job.key then keys().enter(job) end
+  if job.key then keys.enter(job) end
 end
 
 local function exit(job)
@@ -65,7 +65,7 @@ local function exit(job)
     call('ZREM', prefix .. 'ended:' .. q.no .. ':' .. state, member)
     if state == 'completed' then call('ZREM', prefix .. 'expiring:' .. q.no, member) end
   end
-  if job.key then keys().exit(job) end
+  if job.key then keys.exit(job) end
 end
 
 -- The way from one state to another.
@@ -108,7 +108,7 @@ local function promote(q)
     many('ZREM', due, members)
     arrange()
   end
-  if hasKeys(q) then keys().promote(q) end
+  if hasKeys(q) then keys.promote(q) end
 end
 
 -- Entries of `fresh:` that are dead leave from its front.
@@ -271,8 +271,8 @@ local function take(q, limit, server, to)
   while count < room and to.bytes < MOST_BYTES do
     local key
     if hasKeys(q) then
-      keys().check(q)
-      key = keys().first(q)
+      keys.check(q)
+      key = keys.first(q)
     end
     local number, priority, isLate = firstPlain(q)
     if not number and not key then break end
@@ -284,7 +284,7 @@ local function take(q, limit, server, to)
     elseif not key and late == all then
       count = count + takeLate(q, priority, math.min(most, late), server, to)
     else
-      local job = loadLive(key and keys().turn(q, key, number, priority) or number)
+      local job = loadLive(key and keys.turn(q, key, number, priority) or number)
       hand(job, start(job, server), to)
       arrange()
       count = count + 1
@@ -301,11 +301,11 @@ local function nextAtOf(q)
   if settings.paused or (settings.concurrency and v.running >= settings.concurrency) then return nil end
   local at = math.huge
   local isKeyed = hasKeys(q)
-  if firstPlain(q) or (isKeyed and keys().first(q)) then
+  if firstPlain(q) or (isKeyed and keys.first(q)) then
     at = now
   else
     local due = v.scheduled + v.retryable > 0 and call('ZRANGE', prefix .. 'due:' .. q.no, 0, 0, 'WITHSCORES') or {}
-    at = math.min(tonumber(due[2]) or math.huge, isKeyed and keys().nextPermit(q) or math.huge)
+    at = math.min(tonumber(due[2]) or math.huge, isKeyed and keys.nextPermit(q) or math.huge)
   end
   if at == math.huge then return nil end
   local allowed = now

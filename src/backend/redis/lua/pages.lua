@@ -21,7 +21,8 @@ local function putRecords(from, records)
 end
 
 -- Numbers of jobs that this script removes; written at its end.
-local removed, removedAll = {}, {}
+local removed, removedAll
+onStart(function() removed, removedAll = {}, {} end)
 
 -- False for a job that is no more.
 local function recordOf(number)

@@ -21,7 +21,7 @@ local H = { [0] = 'h0', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'h7', 'h8', 'h9' }
 local LAST = { [0] = 'l0', 'l1', 'l2', 'l3', 'l4', 'l5', 'l6', 'l7', 'l8', 'l9' }
 
 local zero = { __index = function() return 0 end }
-local loaded = {}
+local loaded
 
 -- A queue by its number. `q.v` are its numbers, 0 where nothing was written:
 --   scheduled available running retryable discarded cancelled quarantined   jobs in that state
@@ -75,7 +75,7 @@ local function saveQueues()
     for field, value in pairs(q.v) do
       if q.was[field] ~= value then
         changed[#changed + 1] = field
-        changed[#changed + 1] = value
+        changed[#changed + 1] = value % 1 == 0 and text(value) or value
       end
     end
     many('HSET', prefix .. 'q:' .. no, changed)
@@ -84,7 +84,8 @@ end
 
 -- What most jobs of a kind have in common is written once, as a template.
 
-local templates = {}
+local templates
+onStart(function() loaded, templates = {}, {} end)
 
 -- { queue number, name, priority, maxAttempts }
 local function template(no)

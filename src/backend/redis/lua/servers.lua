@@ -6,7 +6,7 @@ local function dismissServer(id, crash)
   local held = call('SMEMBERS', prefix .. 'held:' .. server)
   for i, number in ipairs(held) do held[i] = tonumber(number) end
   table.sort(held)
-  for _, number in ipairs(held) do fates().dismiss(load(number), crash) end
+  for _, number in ipairs(held) do fates.dismiss(load(number), crash) end
   arrange()
   call('HDEL', prefix .. 'server', id)
   call('HDEL', prefix .. 'serverName', server)

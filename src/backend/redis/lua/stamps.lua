@@ -2,6 +2,7 @@
 -- the asking process has seen (ask.seen). Absent where there is only one shard, which needs none of this.
 
 local stamp, lastStamp
+onStart(function() stamp, lastStamp = nil, nil end)
 
 -- The stamp of what happens now. With `given` that is it: a call of several shards has its stamps from one of them.
 local function stampOf(given)

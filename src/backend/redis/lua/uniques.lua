@@ -3,15 +3,10 @@
 --
 --   unique:<queue>   key -> msgpack { jobs = numbers, trace = { ref, number, addedAt, ends } }
 --   traces:<queue>   key by the end of its trace's period
---
--- Made when it is first asked for: most scripts that may need it do not, and to make its functions takes longer than a small
--- script runs.
 
-local madeUniques
+local uniques = {}
 
-local function uniques()
-  if madeUniques then return madeUniques end
-
+do
   local function entryOf(q, key)
     local packed = call('HGET', prefix .. 'unique:' .. q.no, key)
     return packed and cmsgpack.unpack(packed)
@@ -26,7 +21,7 @@ local function uniques()
   end
 
   -- The latest job that is in the way of a new one: the job, or nil and the ref of one that left no record.
-  local function find(q, rule)
+  function uniques.find(q, rule)
     local entry = entryOf(q, rule.key)
     if not entry then return nil end
     local function isYoung(addedAt) return rule.period ~= nil and now < addedAt + rule.period end
@@ -44,7 +39,7 @@ local function uniques()
     return latest
   end
 
-  local function put(job)
+  function uniques.put(job)
     local unique = job.facts and job.facts.unique
     if not unique then return end
     local entry = entryOf(job.queue, unique.key) or { jobs = {} }
@@ -53,7 +48,7 @@ local function uniques()
   end
 
   -- `isTraced`: the job went its way, and its period goes on.
-  local function delete(job, isTraced)
+  function uniques.delete(job, isTraced)
     local unique = job.facts and job.facts.unique
     local entry = unique and entryOf(job.queue, unique.key)
     if not entry then return end
@@ -72,7 +67,7 @@ local function uniques()
   end
 
   -- Forgets periods that are over, at most `limit`; how many.
-  local function tidy(q, limit)
+  function uniques.tidy(q, limit)
     local over = call('ZRANGEBYSCORE', prefix .. 'traces:' .. q.no, '-inf', now, 'LIMIT', 0, limit)
     for _, key in ipairs(over) do
       local entry = entryOf(q, key)
@@ -84,7 +79,4 @@ local function uniques()
     end
     return #over
   end
-
-  madeUniques = { find = find, put = put, delete = delete, tidy = tidy }
-  return madeUniques
 end

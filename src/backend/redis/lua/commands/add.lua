@@ -1,4 +1,5 @@
 -- Stores groups of jobs: see groups.lua.
 
+readGroups()
 addGroups()
 return answer(storedAnswer())

@@ -6,7 +6,7 @@ local before = call('HGET', prefix .. 'q:' .. q.no, 'settings')
 if before ~= ask.before then return answer(false) end
 call('HSET', prefix .. 'q:' .. q.no, 'settings', ask.after)
 q.settings = cmsgpack.unpack(ask.after)
-if ask.isOtherLine then keys().configure(q) end
+if ask.isOtherLine then keys.configure(q) end
 
 local line = prefix .. 'told:' .. q.no
 for _ = 1, call('LLEN', line) - q.settings.events do

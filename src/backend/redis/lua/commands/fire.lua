@@ -2,6 +2,7 @@
 -- groups of groups.lua. Several of one key are taken in their order. `stale`: the tick is not its next; `gone`: there is no such
 -- schedule. A firing whose jobs go to several shards has an `intent` instead of jobs, as of intend.lua; it is answered `base`.
 
+readGroups()
 local from = 1
 for i, firing in ipairs(ask.firings) do
   local size = ask.groups[i]

@@ -5,6 +5,7 @@
 -- waits. The answer: `jobs` (ref, number, record, status or '', extras or false, server or false, log lines each), `last`: where
 -- to go on; absent: that was all; `seen`: how many were gone through.
 
+readFilter()
 local found, seen, last = {}, 0, ask.from
 local MOST_BYTES = 4 * 1024 * 1024
 local bytes = 0

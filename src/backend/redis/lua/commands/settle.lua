@@ -40,7 +40,7 @@ for i, number in ipairs(numbers) do
       removeRecord(number)
       simple.queues[held.queue] = (simple.queues[held.queue] or 0) + 1
     else
-      fates().settle(loadLive(number), endings[i] or { kind = 'completed' })
+      fates.settle(loadLive(number), endings[i] or { kind = 'completed' })
       arrange()
     end
   end

@@ -6,7 +6,7 @@ local left = ask.limit
 local function sweep(members)
   for _, member in ipairs(members) do
     local job = load(tonumber(member))
-    if job then fates().remove(job, true) end
+    if job then fates.remove(job, true) end
   end
   left = left - #members
 end
@@ -21,8 +21,8 @@ for no = 1, call('HLEN', prefix .. 'queues') do
   end
   if left > 0 then sweep(call('ZRANGEBYSCORE', prefix .. 'expiring:' .. no, '-inf', now, 'LIMIT', 0, left)) end
   arrange()
-  if left > 0 then left = left - uniques().tidy(q, left) end
-  if left > 0 then left = left - keys().tidy(q, left) end
+  if left > 0 then left = left - uniques.tidy(q, left) end
+  if left > 0 then left = left - keys.tidy(q, left) end
   if left <= 0 then break end
 end
 

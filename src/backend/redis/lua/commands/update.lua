@@ -8,7 +8,7 @@ for i, each in ipairs(ask.changes) do
   elseif not isWaiting(job.state) then
     results[i] = 'busy'
   else
-    fates().change(job, each.to)
+    fates.change(job, each.to)
     arrange()
     results[i] = 'changed'
   end
