@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { Backend } from '../backend/backend.ts';
 import { MemoryBackend } from '../backend/memory/memory.ts';
+import { openBackend } from '../backend/open.ts';
+import { Client } from '../client/client.ts';
 import { VirtualClock } from '../clock.ts';
 import { isError, MillraceError } from '../errors.ts';
-import { defineJob } from '../job/job.ts';
-import { altered, setup, turn, until } from './fixtures/support.ts';
+import { defineJob, type JobDefinition, moduleOf } from '../job/job.ts';
+import { altered, Ears, setup, turn, until } from './fixtures/support.ts';
+import { JobServer } from './server.ts';
 
 const OTHER = { id: 'other', host: 'elsewhere', pid: 1, queues: ['default'], concurrency: 9 };
 
@@ -116,6 +122,60 @@ describe('a server whose jobs were taken over', () => {
     await until(() => server.abandoned === 0);
     assert.deepEqual([of('completed'), of('stale').length], [[], 1]);
     await end();
+  });
+
+  it('stops a batch as a whole when all of its jobs are gone, and ends a thread', async () => {
+    const whole: AbortSignal[] = [];
+    const batch = {
+      size: 2,
+      run: (_: readonly unknown[], signal: AbortSignal) => {
+        whole.push(signal);
+        return new Promise<void>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      },
+    };
+    const module = moduleOf<typeof import('./fixtures/body.ts')>(new URL('./fixtures/body.ts', import.meta.url));
+    const jobs = [defineJob({ name: 'b', batch }), defineJob({ name: 't', thread: module, threads: 1, grace: 1_000 })];
+    const { clock, backend, server, client, seen, of, end } = await setup(jobs, { lease: 15_000, workers: 2 });
+    await server.start();
+    await client.enqueueMany(jobs[0] as JobDefinition, [1, 2]);
+    const { id } = await client.enqueue(jobs[1] as JobDefinition, { act: 'spin', n: 0 });
+    await seen('started', 3);
+    await until(async () => {
+      await clock.advance(1);
+      return (await backend.get(id))?.log !== undefined; // it spins
+    });
+    await takeOver(backend);
+    await clock.advance(5_200);
+    await until(() => of('stale').length === 3);
+    assert.ok(isError(whole[0]?.reason, 'JOB_TAKEN_OVER'));
+    await clock.advance(2_000);
+    await client.enqueue(jobs[1] as JobDefinition, { act: 'answer', n: 1 });
+    await seen('completed');
+    assert.deepEqual([of('failed'), of('abandoned')], [[], []]);
+    await end();
+  });
+
+  it('learns of it also when beats from another thread registered it anew before it looked', async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'millrace-lost-'));
+    const url = `sqlite:${join(folder, 'jobs.db')}`;
+    const [backend, elsewhere] = [await openBackend(url), await openBackend(url)];
+    const { job, reasons } = heedful();
+    const ears = new Ears();
+    const server = new JobServer({ backend, jobs: [job], lease: 1_000, observe: ears.observe });
+    t.after(async () => {
+      await server.stop();
+      for (const each of [backend, elsewhere]) await each.close();
+      await rm(folder, { recursive: true });
+    });
+    const client = new Client({ backend });
+    await server.start();
+    await client.enqueue(job, 1);
+    await ears.seen('started');
+    await takeOver(elsewhere);
+    await ears.seen('stale');
+    await until(() => reasons.length === 1);
+    assert.ok(isError(reasons[0], 'JOB_TAKEN_OVER'));
+    await client.close();
   });
 
   it('learns of it when the backend is back, if that was away', async () => {
