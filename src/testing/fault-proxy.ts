@@ -26,6 +26,8 @@ export class FaultProxy {
   #refuses = false;
   /** Bytes of answers that may still pass before the connection is cut. */
   #allowance = Number.POSITIVE_INFINITY;
+  /** And then new ones are refused. */
+  #isLast = false;
   #connections = 0;
 
   private constructor(target: number) {
@@ -73,6 +75,12 @@ export class FaultProxy {
     this.#allowance = bytes;
   }
 
+  /** Answers pass up to so many bytes, then it is as after `refuse`: nobody is back before that. */
+  refuseAfter(bytes: number): void {
+    this.#allowance = bytes;
+    this.#isLast = true;
+  }
+
   /** Accepts and takes everything, and passes nothing on in either direction, until `mend`. */
   silence(): void {
     this.#isSilent = true;
@@ -88,6 +96,7 @@ export class FaultProxy {
   mend(): void {
     this.#isSilent = false;
     this.#refuses = false;
+    this.#isLast = false;
     this.#allowance = Number.POSITIVE_INFINITY;
   }
 
@@ -132,6 +141,7 @@ export class FaultProxy {
       }
       client.write(bytes.subarray(0, this.#allowance), () => client.resetAndDestroy());
       this.#allowance = Number.POSITIVE_INFINITY;
+      if (this.#isLast) this.#refuses = true;
     });
   }
 

@@ -54,12 +54,11 @@ describe('when answers do not come', () => {
     );
     await backend.beat(server());
     await claim(backend, 0); // the script is there
-    proxy.cutAfter(1);
+    proxy.refuseAfter(1);
     const sent = proxy.passed(`${backend.shard.script('claim').library?.name}_claim`);
     const lost = assert.rejects(claim(backend, 10), (error) => isError(error, 'BACKEND_UNAVAILABLE'));
     await sent;
     await until('the claim is made', async () => (await watcher.counts())[0]?.running === 10);
-    proxy.refuse();
     await lost;
     proxy.mend();
 

@@ -36,10 +36,9 @@ for (const manner of ['resque', 'goworker'] as const) {
     await backend.add([{ jobs: [1, 2, 3, 4].map(job) }]);
     await backend.beat(member);
     await claim(0, ['q']); // the script is there
-    proxy.cutAfter(1);
+    proxy.refuseAfter(1);
     const lost = assert.rejects(claim(3, ['q']), { code: 'MILLRACE_BACKEND_UNAVAILABLE' });
     await until('the claim is made', async () => (await held()) === 3);
-    proxy.refuse();
     await lost;
     proxy.mend();
     const { count } = await watcher.act({ kind: 'cancel', reason: 'enough' }, { states: ['running'] }, { limit: 1 });

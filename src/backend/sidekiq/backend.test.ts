@@ -450,10 +450,9 @@ describe('on the Sidekiq wire', () => {
     const watcher = await open(t);
     await add(backend, [job('[1]'), job('[2]'), job('[3]')]);
     await claim(backend, 0); // the script is there
-    proxy.cutAfter(1);
+    proxy.refuseAfter(1);
     const lost = assert.rejects(claim2(backend, 2), (error) => isError(error, 'BACKEND_UNAVAILABLE'));
     await until('the claim is made', async () => (await watcher.counts())[0]?.running === 2);
-    proxy.refuse();
     await lost;
     proxy.mend();
     const jobs = await claim2(backend, 5);
