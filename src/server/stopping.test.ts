@@ -113,10 +113,10 @@ describe('a job that somebody cancels', () => {
     const sizes: number[] = [];
     const batch = { size: 10, wait: 1_000, run: async (items: readonly unknown[]) => void sizes.push(items.length) };
     const job = defineJob({ name: 'a', batch });
-    const { clock, server, client, counts, seen, counted, cancel, end } = await setup([job]);
+    const { clock, server, client, of, seen, counted, cancel, end } = await setup([job]);
     await server.start();
     const [first] = await client.enqueueMany(job, [1, 2, 3]);
-    await until(async () => (await counts()).running === 3);
+    await until(() => of('claimed').some(({ count }) => count === 3));
     await cancel(first?.id ?? '');
     await counted('cancelled', 1);
     await clock.advance(1_000);
