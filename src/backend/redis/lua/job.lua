@@ -67,6 +67,11 @@ local function decoded(number, rec, status)
   return job
 end
 
+local function isHeldBy(status, server, claim)
+  local code, _, _, _, _, itsClaim, holder = struct.unpack('>BBI3I4I3I4I4', status)
+  return stateOf[code] == 'running' and holder == server and itsClaim == claim
+end
+
 -- Statuses that this script writes (false: removes) and servers' jobs that change hands; written at its end, each once.
 local statusWrites, heldWrites
 onStart(function() statusWrites, heldWrites = {}, {} end)
