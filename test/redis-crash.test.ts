@@ -82,11 +82,20 @@ class Crew {
     }
   }
 
+  /** For those that found nobody there when they began. */
+  redisIsBack(): void {
+    for (const child of this.#living()) if (child.connected) child.send('Redis is back', () => undefined); // it may just end
+  }
+
   async end(): Promise<void> {
     this.workers.clear();
-    const living = this.#children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+    const living = this.#living();
     for (const child of living) child.kill('SIGKILL');
     await Promise.all(living.map((child) => once(child, 'close')));
+  }
+
+  #living(): ChildProcess[] {
+    return this.#children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
   }
 
   #fork(...args: string[]): ChildProcess {
@@ -123,7 +132,12 @@ it('loses nothing and does nothing twice without a reason, while workers and Red
     crew.onBegun = (count) => {
       if (count >= (outages[0] ?? Number.POSITIVE_INFINITY)) {
         outages.shift();
-        restarted = restarted.then(() => redis.restart()).then(() => void restarts++);
+        restarted = restarted
+          .then(() => redis.restart())
+          .then(() => {
+            restarts++;
+            crew.redisIsBack();
+          });
       }
       if (count > 0.95 * JOBS) resolve();
     };

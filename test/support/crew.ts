@@ -4,11 +4,13 @@
  *   producer  enqueues the jobs FROM … TO of all kinds, says how many are stored after each call, and ends
  *   worker    runs them until SIGTERM, and says how many have begun
  *
+ * It is told when Redis has come back, whatever the message.
+ *
  * A worker writes a line for each body that begins to a file of its own: the kernel has it whatever becomes of the process.
  */
+import { once } from 'node:events';
 import { openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { isError } from '../../src/errors.ts';
 import {
   type Backend,
@@ -102,14 +104,19 @@ const calls: ((client: Client, payloads: readonly Payload[]) => Promise<unknown>
     Promise.all(payloads.map((payload) => client.enqueue(plain, payload, { id: `own ${payload.n}` }))),
 ];
 
-/** What finds nobody there ends, and whoever looks after it starts it again: that is done here. */
+/** What finds nobody there tries again when it is told that somebody is: in life it ends, and its supervisor starts it again. */
 async function open(): Promise<Backend> {
   for (;;) {
+    const done = new AbortController();
+    const told = once(process, 'message', { signal: done.signal });
+    told.catch(() => undefined); // not waited for any more
     try {
       return await openBackend(url);
     } catch (error) {
       if (!isError(error, 'BACKEND_UNAVAILABLE')) throw error;
-      await pause(50);
+      await told;
+    } finally {
+      done.abort();
     }
   }
 }
