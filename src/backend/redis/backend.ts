@@ -1,5 +1,5 @@
 /**
- * Jobs in Redis or Valkey, shared by many machines. All that is decided is decided there, in one script per call (`lua/`), so
+ * Jobs in Redis or Valkey, shared by many machines. All that is decided is decided there, in one step per call (`lua/`), so
  * every call is atomic, and a call carries hundreds of jobs in one round trip.
  *
  * Everything lies behind one hash tag, so this is also one shard of a cluster (`cluster/cluster.ts`).

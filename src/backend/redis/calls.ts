@@ -68,14 +68,9 @@ export class Calls<Command extends string> {
   /** Asks what changes nothing, or what bears being done twice. */
   async ask(command: Command, request: Request = {}): Promise<Received> {
     const message = { ...request, ...this.#common, ...(this.#clock && { now: this.now() }) };
-    const madeAt = this.#lulls.now();
     try {
-      const answer = await this.#link.run(this.script(command), this.prefix, encode(message));
-      this.#lulls.answered(madeAt);
-      return decode(answer);
+      return decode(await this.#lulls.watch(() => this.#link.run(this.script(command), this.prefix, encode(message))));
     } catch (error) {
-      if (isError(error, 'BACKEND_UNAVAILABLE')) this.#lulls.givenUp(madeAt);
-      else this.#lulls.answered(madeAt);
       if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
         throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
       }

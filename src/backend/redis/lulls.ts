@@ -9,6 +9,7 @@
  * A process that was started in the middle of it knows nothing of it.
  */
 import { type Clock, systemClock } from '../../clock.ts';
+import { isError } from '../../errors.ts';
 
 interface Lull {
   readonly ms: number;
@@ -27,6 +28,20 @@ export class Lulls {
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
+  }
+
+  /** What the call resolves or rejects to, noted. */
+  async watch<T>(call: () => Promise<T>): Promise<T> {
+    const madeAt = this.now();
+    try {
+      const answer = await call();
+      this.answered(madeAt);
+      return answer;
+    } catch (error) {
+      if (isError(error, 'BACKEND_UNAVAILABLE')) this.givenUp(madeAt);
+      else this.answered(madeAt);
+      throw error;
+    }
   }
 
   now(): number {

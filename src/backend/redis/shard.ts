@@ -1,5 +1,5 @@
 /**
- * One hash tag, and all that lies behind it: a set of jobs on which one script at a time works. A plain Redis has one, a
+ * One hash tag, and all that lies behind it: a set of jobs on which one call at a time works. A plain Redis has one, a
  * cluster several (`cluster/cluster.ts`).
  *
  * `ask` and `change` cost one round trip each. What is sent again because its answer was lost is answered as the first time.
@@ -97,14 +97,9 @@ export class Shard {
   async ask(command: Command, request: Request): Promise<Received> {
     const timed = this.#clock ? { ...request, now: Math.ceil(this.#clock.now()) } : request;
     const whole = this.#common ? { ...timed, ...this.#common() } : timed;
-    const madeAt = this.#lulls.now();
     try {
-      const answer = await this.#link.run(this.script(command), this.prefix, encode(whole));
-      this.#lulls.answered(madeAt);
-      return decode(answer);
+      return decode(await this.#lulls.watch(() => this.#link.run(this.script(command), this.prefix, encode(whole))));
     } catch (error) {
-      if (isError(error, 'BACKEND_UNAVAILABLE')) this.#lulls.givenUp(madeAt);
-      else this.#lulls.answered(madeAt);
       if (error instanceof ScriptError && error.code === 'SERVER_UNKNOWN') {
         throw new MillraceError('SERVER_UNKNOWN', { server: error.detail });
       }
