@@ -5,7 +5,7 @@ import { Batcher } from './batch.ts';
 import { isError } from './errors.ts';
 
 /** A batcher whose batches wait until the test lets them go. */
-function heldBatcher(options: { maxItems?: number } = {}) {
+function heldBatcher(options: { maxItems?: number; ahead?: number } = {}) {
   const batches: { items: number[]; succeed(): void; fail(error: Error): void }[] = [];
   const batcher = new Batcher<number, number>({
     ...options,
@@ -45,6 +45,38 @@ describe('Batcher', () => {
     assert.deepEqual(sent(), [[1], [2, 3]], 'without another turn of waiting');
     batches[1]?.succeed();
     assert.deepEqual(await Promise.all(rest), [20, 30]);
+  });
+
+  it('sends a second batch when `ahead` calls wait, and never a third', async () => {
+    const { batcher, batches, sent } = heldBatcher({ ahead: 2 });
+    const calls = [batcher.add(1)];
+    await turn();
+    calls.push(batcher.add(2));
+    await turn();
+    assert.deepEqual(sent(), [[1]], 'one call waits for the batch under way');
+    calls.push(batcher.add(3));
+    await turn();
+    assert.deepEqual(sent(), [[1], [2, 3]]);
+    calls.push(batcher.add(4), batcher.add(5), batcher.add(6));
+    await turn();
+    assert.equal(batches.length, 2);
+    batches[1]?.succeed();
+    await turn();
+    assert.deepEqual(sent(), [[1], [2, 3], [4, 5, 6]], 'beside the first, which is still under way');
+    calls.push(batcher.add(7));
+    batches[2]?.succeed();
+    await turn();
+    assert.equal(batches.length, 3, 'one call waits for the first');
+    let drained = false;
+    const drain = batcher.drain().then(() => {
+      drained = true;
+    });
+    batches[0]?.succeed();
+    await turn();
+    assert.deepEqual([sent().at(-1), drained], [[7], false]);
+    batches[3]?.succeed();
+    await drain;
+    assert.deepEqual(await Promise.all(calls), [10, 20, 30, 40, 50, 60, 70]);
   });
 
   it('puts at most `maxItems` into a batch', async () => {
@@ -124,12 +156,13 @@ describe('Batcher', () => {
   });
 
   it('refuses limits that would let nothing through', () => {
-    for (const maxItems of [0, -1, 1.5, Number.NaN]) {
+    const refused = (options: { maxItems?: number; ahead?: number }, option: string) =>
       assert.throws(
-        () => new Batcher({ run: async (items) => items, maxItems }),
-        (error) => isError(error, 'OPTION_INVALID') && error.fields.option === 'maxItems',
+        () => new Batcher({ run: async (items) => items, ...options }),
+        (error) => isError(error, 'OPTION_INVALID') && error.fields.option === option,
       );
-    }
+    for (const maxItems of [0, -1, 1.5, Number.NaN]) refused({ maxItems }, 'maxItems');
+    for (const ahead of [0, Number.NaN]) refused({ ahead }, 'ahead');
   });
 
   it('settles every call exactly once, in bounds and in order, whatever the batches do', async () => {
@@ -137,16 +170,19 @@ describe('Batcher', () => {
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 20 }), // calls per turn
         fc.integer({ min: 1, max: 5 }),
+        fc.constantFrom(1, 2, 4, 8, Number.POSITIVE_INFINITY), // ahead
         fc.infiniteStream(fc.tuple(fc.boolean(), fc.nat(3))), // how a batch ends, and after how many turns
-        async (turns, maxItems, endings) => {
+        async (turns, maxItems, ahead, endings) => {
           const received: number[] = [];
           let underWay = 0;
           const failed = new Set<number>();
           const batcher = new Batcher<number, string>({
             maxItems,
+            ahead,
             async run(items) {
               assert.ok(items.length >= 1 && items.length <= maxItems);
-              assert.equal(++underWay, 1);
+              underWay++;
+              assert.ok(underWay === 1 || (underWay === 2 && items.length >= Math.min(ahead, maxItems)));
               received.push(...items);
               const [fails, wait] = endings.next().value;
               for (let i = 0; i < wait; i++) await turn();

@@ -1,7 +1,7 @@
 /**
  * Many concurrent calls, few batches: group commit for anything that takes a list.
  *
- *   call ─┐                 ┌─ run([a, b, c])   one batch under way,
+ *   call ─┐                 ┌─ run([a, b, c])   one batch under way; a second one, if it is large enough to be worth it,
  *   call ─┼─▶ waiting ──────┤
  *   call ─┘                 └─ what arrives meanwhile goes into the next
  *
@@ -19,6 +19,8 @@ export interface BatcherOptions<I, O> {
   run(items: I[]): Promise<readonly (O | Promise<O>)[]>;
   /** Most items in one batch. Minimum 1. Default 1000. */
   maxItems?: number;
+  /** With so many items waiting a batch leaves though another is under way; never a third. Minimum 1. Default: it waits. */
+  ahead?: number;
 }
 
 interface Call<I, O> {
@@ -30,17 +32,21 @@ interface Call<I, O> {
 export class Batcher<I, O> {
   readonly #run: (items: I[]) => Promise<readonly (O | Promise<O>)[]>;
   readonly #maxItems: number;
+  readonly #ahead: number;
   #waiting: Call<I, O>[] = [];
-  #isUnderWay = false;
+  /** Batches. */
+  #underWay = 0;
   #scheduled = false;
   #closed = false;
   #idle: (() => void)[] = [];
 
   constructor(options: BatcherOptions<I, O>) {
     this.#run = options.run;
-    const { maxItems = 1000 } = options;
+    const { maxItems = 1000, ahead = Number.POSITIVE_INFINITY } = options;
     assertOption('maxItems', maxItems, Number.isInteger(maxItems) && maxItems >= 1, 'an integer from 1');
+    assertOption('ahead', ahead, ahead >= 1, 'a number from 1');
     this.#maxItems = maxItems;
+    this.#ahead = ahead;
   }
 
   /** Items that wait for a batch to leave. */
@@ -59,7 +65,7 @@ export class Batcher<I, O> {
 
   /** Resolves when nothing waits and nothing is under way. */
   drain(): Promise<void> {
-    if (!this.#isUnderWay && this.#waiting.length === 0) return Promise.resolve();
+    if (this.#underWay === 0 && this.#waiting.length === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
@@ -70,19 +76,24 @@ export class Batcher<I, O> {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#isUnderWay) return;
+    if (this.#scheduled || !this.#mayLeave(this.#underWay)) return;
     this.#scheduled = true;
     // setImmediate and not a microtask: every socket that became readable in this turn gets its item in.
     setImmediate(() => {
       this.#scheduled = false;
-      void this.#flush();
+      if (this.#mayLeave(this.#underWay)) void this.#flush();
     });
   }
 
+  /** Whether the next batch may leave beside so many others. */
+  #mayLeave(others: number): boolean {
+    return others === 0 || (others === 1 && this.#waiting.length >= this.#ahead);
+  }
+
   async #flush(): Promise<void> {
-    this.#isUnderWay = true;
+    this.#underWay++;
     // What gathered while a batch was under way leaves as soon as that has ended: it has waited long enough.
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 && this.#mayLeave(this.#underWay - 1)) {
       const calls = this.#waiting.length <= this.#maxItems ? this.#waiting : this.#waiting.slice(0, this.#maxItems);
       this.#waiting = calls === this.#waiting ? [] : this.#waiting.slice(this.#maxItems);
       try {
@@ -92,7 +103,8 @@ export class Batcher<I, O> {
         for (const call of calls) call.reject(error);
       }
     }
-    this.#isUnderWay = false;
+    this.#underWay--;
+    if (this.#underWay > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 }

@@ -1,11 +1,13 @@
 /**
  * Claims jobs, as many as there is room for and never more.
  *
- *            ┌──────────────────── room again ◀───────────────┐
- *            ▼                                                 │
- *   room? ──yes──▶ claim ──full hand──▶ deliver ──────────▶ room?
+ *            ┌──────────────────── room again ◀─────────────────────────┐
+ *            ▼                                                           │
+ *   room? ──yes──▶ claim ──full hand──▶ room for more? ──yes──▶ claim, deliver
  *     │no            │fewer than asked: deliver, then wait for
  *     └─ wait        └─ a wake-up · the next job's time · the poll interval
+ *
+ * While the jobs of one claim run, the next one is on its way: it leaves before they are delivered.
  *
  * The backend's wake-up is what makes it fast; the poll is only the safety net for one that got lost. An idle fetcher
  * costs one claim per poll interval.
@@ -43,6 +45,9 @@ export class Fetcher {
   /** Something may be available that the claim under way did not see. */
   #woken = false;
   #waitsFor: 'room' | 'work' | undefined;
+  /** Claimed and not yet delivered. */
+  #inHand = 0;
+  #delivered: Promise<void> = Promise.resolve();
   #resume: () => void = () => undefined;
   #stopListening: () => void = () => undefined;
   #loop: Promise<void> = Promise.resolve();
@@ -63,6 +68,7 @@ export class Fetcher {
     this.#stopListening();
     this.#resume();
     await this.#loop;
+    await this.#delivered;
   }
 
   /** Something may be available. */
@@ -73,15 +79,19 @@ export class Fetcher {
 
   /** There may be room again. */
   roomFreed(): void {
-    if (this.#waitsFor === 'room' && this.#options.room() >= this.#options.lowWater()) this.#resume();
+    if (this.#waitsFor === 'room' && this.#room >= this.#options.lowWater()) this.#resume();
+  }
+
+  get #room(): number {
+    return this.#options.room() - this.#inHand;
   }
 
   async #run(): Promise<void> {
-    const { backend, server, order, room, lowWater, pollInterval, deliver, clock, random, observe } = this.#options;
+    const { backend, server, order, lowWater, pollInterval, clock, random, observe } = this.#options;
     let failures = 0;
     let overdue = 0;
     while (!this.#stopped) {
-      const limit = room();
+      const limit = this.#room;
       if (limit < lowWater()) {
         await this.#wait('room');
         continue;
@@ -90,10 +100,11 @@ export class Fetcher {
       try {
         const { jobs, nextAt } = await backend.claim({ server, queues: order(), limit });
         failures = 0;
-        if (jobs.length > 1) await othersFirst();
-        observe?.({ type: 'claimed', count: jobs.length });
-        if (jobs.length > 0) deliver(jobs, jobs.length === limit);
-        if (jobs.length === limit || this.#woken) continue;
+        const isFull = jobs.length === limit;
+        this.#take(jobs, isFull);
+        if (isFull) continue;
+        await this.#delivered;
+        if (this.#woken) continue;
         // Where clocks differ, a moment that has come here may not have come there: asking at once would be a busy loop.
         overdue = jobs.length === 0 && nextAt !== undefined && nextAt <= clock.now() ? overdue + 1 : 0;
         const soonest = overdue === 0 ? 0 : 2 ** Math.min(overdue, 10);
@@ -105,6 +116,21 @@ export class Fetcher {
         await this.#wait('work', retryIn);
       }
     }
+  }
+
+  /** Delivers them: a single one at once, several when `othersFirst` says so. */
+  #take(jobs: readonly ClaimedJob[], isFull: boolean): void {
+    const { deliver, observe } = this.#options;
+    this.#inHand += jobs.length;
+    const give = () => {
+      this.#inHand -= jobs.length;
+      observe?.({ type: 'claimed', count: jobs.length });
+      if (jobs.length > 0) deliver(jobs, isFull);
+      // A gatherer may have taken them, and its jobs take no worker yet.
+      this.roomFreed();
+    };
+    if (jobs.length > 1) this.#delivered = othersFirst().then(give);
+    else give();
   }
 
   #wait(what: 'room' | 'work', ms?: number): Promise<void> {
@@ -124,9 +150,9 @@ export class Fetcher {
 }
 
 /**
- * One answer often comes with others, and who waited for those sends something in turn. That is to be on its way while these
- * jobs run: enqueueing and working in one process, half again as many jobs a second on Redis. The second turn, because what
- * is sent leaves at the end of the first.
+ * One answer often comes with others, and who waited for those sends something in turn, as the next claim does. That is to be on
+ * its way while these jobs run: enqueueing and working in one process, half again as many jobs a second on Redis. The second
+ * turn, because what is sent leaves at the end of the first.
  */
 function othersFirst(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));

@@ -5,7 +5,7 @@ import { MemoryBackend } from '../backend/memory/memory.ts';
 import { VirtualClock } from '../clock.ts';
 import { MillraceError } from '../errors.ts';
 import { defineJob } from '../job/job.ts';
-import { altered, setup } from './fixtures/support.ts';
+import { altered, setup, turn } from './fixtures/support.ts';
 
 /** A server whose backend looks at each outcome of a call before it takes any; and the sizes of the calls. */
 async function choosy(look: (outcome: Outcome) => void) {
@@ -123,5 +123,65 @@ describe('an outcome that the backend refuses', () => {
     assert.deepEqual(calls, [5, 5, 5, 5]);
     assert.deepEqual(of('refused'), []);
     await end();
+  });
+});
+
+describe('outcomes that come while others are on their way', () => {
+  /** A server of two workers, with jobs that end one by one, on a backend that answers a settle when the test lets it. */
+  async function slow(hint: Pick<Backend, 'settleAhead'>) {
+    const clock = new VirtualClock();
+    const memory: Backend = new MemoryBackend({ clock });
+    const calls: { readonly size: number; readonly answer: () => void }[] = [];
+    const settle: Backend['settle'] = async (server, outcomes) => {
+      const answered = Promise.withResolvers<void>();
+      calls.push({ size: outcomes.length, answer: answered.resolve });
+      await answered.promise;
+      return memory.settle(server, outcomes);
+    };
+    const ends = Array.from({ length: 6 }, () => Promise.withResolvers<void>());
+    const job = defineJob({ name: 'a', run: (n: number) => ends[n]?.promise });
+    const house = await setup([job], { backend: altered(memory, { settle, ...hint }), clock, workers: 6 });
+    await house.server.start();
+    await house.client.enqueueMany(job, [0, 1, 2, 3, 4, 5]);
+    await house.seen('started', 6);
+    const finish = async (...numbers: number[]) => {
+      const before = house.of('completed').length;
+      for (const n of numbers) ends[n]?.resolve();
+      await house.seen('completed', before + numbers.length);
+      await turn();
+      await turn();
+    };
+    const sizes = () => calls.map(({ size }) => size);
+    const finishAll = async () => {
+      for (let i = 0; i < calls.length; i++) {
+        calls[i]?.answer();
+        await turn();
+        await turn();
+      }
+      await house.counted('completed', 6);
+      await house.end();
+    };
+    return { finish, finishAll, sizes };
+  }
+
+  it('wait for those, unless the backend says from how many on they should not', async () => {
+    const plain = await slow({});
+    await plain.finish(0);
+    await plain.finish(1, 2, 3, 4);
+    assert.deepEqual(plain.sizes(), [1]);
+    await plain.finish(5);
+    await plain.finishAll();
+    assert.deepEqual(plain.sizes(), [1, 5]);
+
+    const hasty = await slow({ settleAhead: 2 });
+    await hasty.finish(0);
+    await hasty.finish(1);
+    assert.deepEqual(hasty.sizes(), [1]);
+    await hasty.finish(2);
+    assert.deepEqual(hasty.sizes(), [1, 2]);
+    await hasty.finish(3, 4, 5);
+    assert.deepEqual(hasty.sizes(), [1, 2], 'never a third');
+    await hasty.finishAll();
+    assert.deepEqual(hasty.sizes(), [1, 2, 3]);
   });
 });

@@ -33,15 +33,17 @@ const retryAfter = exponential({ base: 100, max: 5_000 });
 
 export class Settler {
   readonly #options: SettlerOptions;
-  readonly #batcher: Batcher<readonly Ended[], undefined>;
+  readonly #batcher: Batcher<Ended, undefined>;
   readonly #quit = new AbortController();
   #pending = 0;
 
   constructor(options: SettlerOptions) {
     this.#options = options;
+    const { settleAhead } = options.backend;
     this.#batcher = new Batcher({
-      run: async (lists) => {
-        await this.#store(lists.flat());
+      ...(settleAhead !== undefined && { ahead: settleAhead }),
+      run: async (ended) => {
+        await this.#store(ended);
         return [];
       },
     });
@@ -53,12 +55,10 @@ export class Settler {
   }
 
   settle(ended: readonly Ended[]): void {
-    if (ended.length === 0) return;
     this.#pending += ended.length;
-    this.#batcher.add(ended).then(
-      () => this.#stored(ended.length),
-      () => this.#stored(ended.length), // given up at the stop: the lease brings the jobs back
-    );
+    const stored = () => this.#stored();
+    // Rejected when it was given up at the stop: the lease brings the job back.
+    for (const each of ended) this.#batcher.add(each).then(stored, stored);
   }
 
   /** Resolves when every outcome is stored, or when `giveUp` was called. */
@@ -71,8 +71,8 @@ export class Settler {
     this.#quit.abort();
   }
 
-  #stored(count: number): void {
-    this.#pending -= count;
+  #stored(): void {
+    this.#pending--;
     this.#options.onSettled();
   }
 
