@@ -79,6 +79,27 @@ describe('Batcher', () => {
     assert.deepEqual(await Promise.all(calls), [10, 20, 30, 40, 50, 60, 70]);
   });
 
+  it('makes two batches of twice as many, so that callers come in two groups from then on', async () => {
+    const { batcher, batches, sent } = heldBatcher({ ahead: 2 });
+    const callers = [1, 2, 3, 4, 5].map(async (first) => {
+      const again = await batcher.add(first);
+      return batcher.add(again);
+    });
+    await turn();
+    assert.deepEqual(sent(), [
+      [1, 2, 3],
+      [4, 5],
+    ]);
+    batches[0]?.succeed();
+    await turn();
+    assert.deepEqual(sent().at(-1), [10, 20, 30]);
+    batches[1]?.succeed();
+    await turn();
+    assert.deepEqual(sent().at(-1), [40, 50]);
+    for (const batch of batches) batch.succeed();
+    assert.deepEqual(await Promise.all(callers), [100, 200, 300, 400, 500]);
+  });
+
   it('puts at most `maxItems` into a batch', async () => {
     const { batcher, batches, sent } = heldBatcher({ maxItems: 2 });
     const calls = [1, 2, 3, 4, 5].map((item) => batcher.add(item));

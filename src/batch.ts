@@ -1,9 +1,12 @@
 /**
  * Many concurrent calls, few batches: group commit for anything that takes a list.
  *
- *   call ─┐                 ┌─ run([a, b, c])   one batch under way; a second one, if it is large enough to be worth it,
+ *   call ─┐                 ┌─ run([a, b, c])   one batch under way,
  *   call ─┼─▶ waiting ──────┤
  *   call ─┘                 └─ what arrives meanwhile goes into the next
+ *
+ * Callers that wait for one batch wait together, and come again together: nothing is on its way then. Where it pays, see
+ * `ahead`, they are two groups, and one batch is on its way while the other is worked on.
  *
  * Promises: every call settles exactly once, with the result of its own item or with the error of its batch; items
  * reach `run` in the order of the calls. Costs: one promise per call, one turn of the event loop before the first batch
@@ -19,7 +22,11 @@ export interface BatcherOptions<I, O> {
   run(items: I[]): Promise<readonly (O | Promise<O>)[]>;
   /** Most items in one batch. Minimum 1. Default 1000. */
   maxItems?: number;
-  /** With so many items waiting a batch leaves though another is under way; never a third. Minimum 1. Default: it waits. */
+  /**
+   * With so many items waiting a batch leaves though another is under way, never a third; and of twice as many, half. Worth it
+   * where the way is long, and from a size on at which it does not matter what a batch costs by itself. Minimum 1. Default:
+   * one batch at a time.
+   */
   ahead?: number;
 }
 
@@ -94,10 +101,11 @@ export class Batcher<I, O> {
     this.#underWay++;
     // What gathered while a batch was under way leaves as soon as that has ended: it has waited long enough.
     while (this.#waiting.length > 0 && this.#mayLeave(this.#underWay - 1)) {
-      const calls = this.#waiting.length <= this.#maxItems ? this.#waiting : this.#waiting.slice(0, this.#maxItems);
-      this.#waiting = calls === this.#waiting ? [] : this.#waiting.slice(this.#maxItems);
+      const calls = this.#take();
       try {
-        const results = await this.#run(calls.map((call) => call.item));
+        const running = this.#run(calls.map((call) => call.item));
+        this.#schedule(); // the other half
+        const results = await running;
         for (let i = 0; i < calls.length; i++) calls[i]?.resolve(results[i] as O | Promise<O>);
       } catch (error) {
         for (const call of calls) call.reject(error);
@@ -106,5 +114,11 @@ export class Batcher<I, O> {
     this.#underWay--;
     if (this.#underWay > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #take(): Call<I, O>[] {
+    const waiting = this.#waiting.length;
+    const areTwo = this.#underWay === 1 && waiting >= 2 * this.#ahead;
+    return this.#waiting.splice(0, Math.min(this.#maxItems, areTwo ? Math.ceil(waiting / 2) : waiting));
   }
 }

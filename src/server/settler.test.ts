@@ -128,7 +128,7 @@ describe('an outcome that the backend refuses', () => {
 
 describe('outcomes that come while others are on their way', () => {
   /** A server of two workers, with jobs that end one by one, on a backend that answers a settle when the test lets it. */
-  async function slow(hint: Pick<Backend, 'settleAhead'>) {
+  async function slow(hint: Pick<Backend, 'ahead'>) {
     const clock = new VirtualClock();
     const memory: Backend = new MemoryBackend({ clock });
     const calls: { readonly size: number; readonly answer: () => void }[] = [];
@@ -173,7 +173,7 @@ describe('outcomes that come while others are on their way', () => {
     await plain.finishAll();
     assert.deepEqual(plain.sizes(), [1, 5]);
 
-    const hasty = await slow({ settleAhead: 2 });
+    const hasty = await slow({ ahead: { add: 1, settle: 2 } });
     await hasty.finish(0);
     await hasty.finish(1);
     assert.deepEqual(hasty.sizes(), [1]);

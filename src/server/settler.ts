@@ -39,9 +39,9 @@ export class Settler {
 
   constructor(options: SettlerOptions) {
     this.#options = options;
-    const { settleAhead } = options.backend;
+    const { ahead } = options.backend;
     this.#batcher = new Batcher({
-      ...(settleAhead !== undefined && { ahead: settleAhead }),
+      ...(ahead && { ahead: ahead.settle }),
       run: async (ended) => {
         await this.#store(ended);
         return [];

@@ -30,7 +30,7 @@ import { changed, defaultSettings, type KeySettings, type QueueSettings, type Se
 import { Ears } from './ears.ts';
 import { Heart } from './heart.ts';
 import type { ServerFacts } from './link/info.ts';
-import { type Link, settleAhead } from './link/link.ts';
+import { ahead, type Link } from './link/link.ts';
 import { Look, walk } from './look.ts';
 import { decode, encode, type Received, type Sendable } from './msgpack.ts';
 import { packAdd, toId, toRef, toResults } from './pack.ts';
@@ -62,7 +62,7 @@ export class RedisBackend implements B.Backend {
   readonly clock: Clock;
   /** A word gets lost with the connection only, and then the next one says so. */
   readonly pollInterval = 10_000;
-  readonly settleAhead = settleAhead;
+  readonly ahead = ahead;
   readonly shard: Shard;
   readonly #link: Link;
   readonly #isPart: boolean;

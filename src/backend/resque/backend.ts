@@ -33,7 +33,7 @@ import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records
 import { Calls } from '../redis/calls.ts';
 import { Ears } from '../redis/ears.ts';
 import { Heart } from '../redis/heart.ts';
-import { type Link, settleAhead } from '../redis/link/link.ts';
+import { ahead, type Link } from '../redis/link/link.ts';
 import { decode, encode, type Received, type Sendable } from '../redis/msgpack.ts';
 import type { DueSchedules, Firing, FiringResult, ScheduleRecord } from '../schedule.ts';
 import { changed, defaultSettings, probation, type QueueSettings, type SettingsChange } from '../settings.ts';
@@ -54,7 +54,7 @@ const TIDY = 1_000;
 export class ResqueBackend implements B.Backend {
   readonly name: string;
   readonly lacks = lacks;
-  readonly settleAhead = settleAhead;
+  readonly ahead = ahead;
   readonly #link: Link;
   readonly #settings: Settings;
   readonly #refusals: Refusals;

@@ -21,7 +21,7 @@ import type { JobEvents, JobRecord, QueueCounts, ServerRecord } from '../records
 import { Calls } from '../redis/calls.ts';
 import { Ears } from '../redis/ears.ts';
 import { Heart } from '../redis/heart.ts';
-import { type Link, settleAhead } from '../redis/link/link.ts';
+import { ahead, type Link } from '../redis/link/link.ts';
 import type { Received, Sendable } from '../redis/msgpack.ts';
 import type { DueSchedules, FiringResult, ScheduleRecord } from '../schedule.ts';
 import { changed, defaultSettings, type QueueSettings, type SettingsChange } from '../settings.ts';
@@ -52,7 +52,7 @@ const TIDY = 1_000;
 export class SidekiqBackend implements B.Backend {
   readonly name: string;
   readonly lacks = lacks;
-  readonly settleAhead = settleAhead;
+  readonly ahead = ahead;
   readonly #link: Link;
   readonly #version: Version;
   readonly #calls: Calls<Command>;

@@ -28,7 +28,7 @@ import type { QueueSettings, SettingsChange } from '../../settings.ts';
 import { crashTexts, isModern, meantBy, RedisBackend, type RedisOptions } from '../backend.ts';
 import { Ears } from '../ears.ts';
 import { Heart } from '../heart.ts';
-import { type Link, settleAhead } from '../link/link.ts';
+import { ahead, type Link } from '../link/link.ts';
 import { Look, walk } from '../look.ts';
 import type { Result } from '../pack.ts';
 import { sentOf } from '../search.ts';
@@ -69,7 +69,7 @@ export class ClusterBackend implements B.Backend {
   /** As far as the nodes agree on the time. */
   readonly clock: Clock;
   readonly pollInterval = 10_000;
-  readonly settleAhead = settleAhead;
+  readonly ahead = ahead;
   readonly #link: Link;
   readonly #namespace: string;
   readonly #clock: Clock | undefined;
