@@ -27,6 +27,8 @@ import type { Open } from './system.ts';
 /** Of `pick-up`, ms between the start of a job and the next add. */
 const GAP = 4;
 const IDLE_SECONDS = 5;
+/** Of `waiting`, seconds between the adds and the work. */
+const REST_SECONDS = 3;
 
 /** Many callers that each wait for their add before the next. */
 export async function add(open: Open, task: Task): Promise<Figures> {
@@ -76,7 +78,8 @@ export async function endToEnd(open: Open, task: Task): Promise<Figures> {
 
 /**
  * A backlog of `behind`: adding more to its end, then running its first jobs. Does the length of the line cost anything?
- * The figures of the adds begin with `add`.
+ * The figures of the adds begin with `add`. In between there is a rest: what a million adds have left to be done (a log to be
+ * copied, a file to be rewritten) is a cost of those adds, which the first of the jobs would be charged with.
  */
 export async function waiting(open: Open, task: Task): Promise<Figures> {
   const { jobs, behind = 0 } = task;
@@ -88,6 +91,7 @@ export async function waiting(open: Open, task: Task): Promise<Figures> {
   const before = await mark(run);
   await fill(run, total - jobs);
   const added = between(before, await mark(run, performance.now()), jobs);
+  await pause(Math.min(REST_SECONDS, task.idle ?? REST_SECONDS) * 1000);
   const from = delivery.when(warm).then((at) => mark(run, at));
   const to = delivery.when(warm + jobs).then((at) => mark(run, at));
   await system.work(handlerOf(run));

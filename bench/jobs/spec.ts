@@ -11,7 +11,7 @@ export interface Spec {
   readonly server?: 'redis';
   /** Jobs that wait behind those that count. Only `waiting`. */
   readonly behind?: number;
-  /** Seconds of doing nothing, in `idle` and at the end of `pick-up`. Default 5. */
+  /** Seconds of doing nothing, in `idle` and at the end of `pick-up`, default 5; before the work of `waiting`, default 3. */
   readonly idle?: number;
   /** Processes with workers. Only `fleet`. */
   readonly processes?: number;
