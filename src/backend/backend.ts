@@ -199,10 +199,10 @@ export interface Backend {
   /** ms that a server which listens may go without looking by itself. Absent: 1,000. */
   readonly pollInterval?: number;
   /**
-   * So many groups or outcomes are worth an `add` or a `settle` of their own while another is under way. Absent: they wait for
-   * that one, and go together.
+   * So many groups are worth an `add` of their own while another is under way, so many outcomes a `settle`. Absent: they wait
+   * for that one, and go together.
    */
-  readonly ahead?: { readonly add: number; readonly settle: number };
+  readonly ahead?: { readonly add?: number; readonly settle?: number };
   /** The clock by which its jobs are due, as far as this process knows what it says. Absent: this machine's. */
   readonly clock?: Clock;
 

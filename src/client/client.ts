@@ -94,8 +94,8 @@ export class Client<const Jobs extends readonly JobDefinition[] = readonly []> {
     this.#maxPayload = maxPayload;
     this.#maxWaiting = maxWaiting;
     this.#middleware = middleware;
-    const { ahead } = backend;
-    this.#adds = new Batcher({ ...(ahead && { ahead: ahead.add }), run: (groups) => addAll(backend, groups) });
+    const ahead = backend.ahead?.add;
+    this.#adds = new Batcher({ ...(ahead !== undefined && { ahead }), run: (groups) => addAll(backend, groups) });
     this.#results = new Results({ backend, clock, poll: pollInterval });
     this.#home = { backend, clock, results: this.#results, maxPayload };
   }

@@ -173,7 +173,7 @@ describe('outcomes that come while others are on their way', () => {
     await plain.finishAll();
     assert.deepEqual(plain.sizes(), [1, 5]);
 
-    const hasty = await slow({ ahead: { add: 1, settle: 2 } });
+    const hasty = await slow({ ahead: { settle: 2 } });
     await hasty.finish(0);
     await hasty.finish(1);
     assert.deepEqual(hasty.sizes(), [1]);

@@ -39,9 +39,9 @@ export class Settler {
 
   constructor(options: SettlerOptions) {
     this.#options = options;
-    const { ahead } = options.backend;
+    const ahead = options.backend.ahead?.settle;
     this.#batcher = new Batcher({
-      ...(ahead && { ahead: ahead.settle }),
+      ...(ahead !== undefined && { ahead }),
       run: async (ended) => {
         await this.#store(ended);
         return [];
